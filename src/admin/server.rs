@@ -1,0 +1,159 @@
+//! Connections of the admin port: few, short, and none for ever.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{View, routes};
+
+/// Connections at a time. Probes and scrapers need a handful; more wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 128;
+
+/// For a request head, and for idling between two requests (hyper has one limit for both).
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a request head. Nothing asked here needs more, and hyper takes no smaller buffer.
+const HEADER_BYTES: usize = 8 * 1024;
+
+/// After this a connection takes no further request: a client that never reads its answer, or asks one byte at a
+/// time, must not keep its place. Scrapers just connect again.
+const CONNECTION_LIFE: Duration = Duration::from_secs(60);
+
+/// For the answer under way when a connection must end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Before the next accept when one failed: out of file descriptors, which only time mends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers on `listener` until `shutdown`, then ends the answers under way and returns, 1 s later at most.
+pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: CancellationToken) {
+    let (places, connections) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new());
+    let accepting = async {
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Some(stream) = accept(&listener).await else { continue };
+            connections.spawn(connection(stream, Arc::clone(&view), shutdown.clone(), place));
+        }
+    };
+    shutdown.run_until_cancelled(accepting).await;
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    match listener.accept().await {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "failed to accept a connection on the admin port");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn connection<S>(stream: S, view: Arc<View>, shutdown: CancellationToken, place: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(move |request| {
+        let response = routes::answer(&view, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_header_size(HEADER_BYTES);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let over = timeout(CONNECTION_LIFE, shutdown.cancelled());
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = over => {
+            connection.as_mut().graceful_shutdown();
+            timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "an admin connection failed");
+    }
+    drop(place);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::JoinHandle,
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::admin::tests::view;
+
+    /// A connection without a socket, so that the clock may be paused.
+    fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
+        let (client, server) = duplex(buffer);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (client, tokio::spawn(connection(server, view(), CancellationToken::new(), place)))
+    }
+
+    /// Fails, rather than hangs, where a limit is missing.
+    async fn ended(served: JoinHandle<()>) {
+        timeout(2 * CONNECTION_LIFE, served).await.expect("some limit ends it").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_not_waited_for_longer_than_the_header_timeout() {
+        let (mut client, served) = connected(1024);
+        let begun = Instant::now();
+        client.write_all(b"GET /livez HTTP/1.1\r\nhost").await.unwrap();
+        ended(served).await;
+        assert_eq!(begun.elapsed().as_secs(), HEADER_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_loses_its_place() {
+        let (mut client, served) = connected(64);
+        let begun = Instant::now();
+        client.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        ended(served).await;
+        assert_eq!(begun.elapsed().as_secs(), (CONNECTION_LIFE + GRACE).as_secs());
+    }
+
+    /// One request on a connection that stays open.
+    async fn ask(stream: &mut TcpStream) {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 512];
+        assert!(stream.read(&mut answer).await.unwrap() > 0);
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_waits_until_another_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, view(), CancellationToken::new()));
+        let mut streams = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            ask(&mut stream).await;
+            streams.push(stream);
+        }
+        let mut waiting = TcpStream::connect(address).await.unwrap();
+        waiting.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        // On this one thread, a server that took the connection would have answered during these turns.
+        for stream in &mut streams {
+            ask(stream).await;
+        }
+        assert_eq!(waiting.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        drop(streams.pop());
+        assert!(waiting.read(&mut [0; 512]).await.unwrap() > 0);
+    }
+}

@@ -1,0 +1,286 @@
+//! What the admin port answers, as plain data: snapshots of the gate, the sessions and the process.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::View;
+use crate::{
+    config::{self, Config},
+    gate::{self, Verdict},
+    session::registry,
+};
+
+/// The state in which a session waits for the gate.
+const HELD: &str = "held";
+
+/// `GET /gate`. Fields may be added; those that stand here stay.
+#[derive(Debug, Serialize)]
+pub(super) struct GateStatus {
+    verdict: &'static str,
+    routes: Vec<Route>,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Route {
+    path: String,
+    verdict: &'static str,
+    since: String,
+    blockers: Vec<Blocker>,
+    /// Optional dependencies that fail.
+    missing: Vec<Blocker>,
+}
+
+#[derive(Debug, Serialize)]
+struct Blocker {
+    check: String,
+    class: &'static str,
+    reason: String,
+    hint: Option<&'static str>,
+    since: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    kind: &'static str,
+    required: bool,
+    state: &'static str,
+    class: Option<&'static str>,
+    reason: Option<String>,
+    hint: Option<&'static str>,
+    latency_ms: Option<f64>,
+    timeout_ms: f64,
+    last_checked: Option<String>,
+    /// `closed`, `open` or `half-open`.
+    breaker: &'static str,
+}
+
+/// `GET /status`
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    uptime_seconds: u64,
+    bound: bool,
+    #[serde(flatten)]
+    gate: GateStatus,
+    sessions: BTreeMap<&'static str, i64>,
+    hold: Hold,
+    config: Summary,
+}
+
+#[derive(Debug, Serialize)]
+struct Hold {
+    bytes: usize,
+    bytes_limit: usize,
+    sessions: usize,
+    sessions_limit: usize,
+}
+
+/// The configuration without what may hide a secret: headers, paths and queries of checks are left out.
+#[derive(Debug, Serialize)]
+struct Summary {
+    listen: String,
+    admin: String,
+    workers: usize,
+    tls: bool,
+    upstream: String,
+    check_is_guess: bool,
+    accept: String,
+    hold_timeout_ms: f64,
+    on_timeout: String,
+    release_concurrency: usize,
+    connection_bytes: usize,
+    connection_frames: usize,
+    when_full: String,
+    when_shut: String,
+    drain_timeout_ms: f64,
+}
+
+/// One line of `GET /sessions`.
+#[derive(Debug, Serialize)]
+pub(super) struct Session {
+    id: u64,
+    path: String,
+    peer: String,
+    state: &'static str,
+    reason: String,
+    arrived: String,
+    age_ms: f64,
+    held_bytes: usize,
+    held_frames: usize,
+}
+
+/// `GET /sessions/{id}`: why is this client waiting?
+#[derive(Debug, Serialize)]
+pub(super) struct Timeline {
+    #[serde(flatten)]
+    session: Session,
+    steps: Vec<Step>,
+    /// What the session waits for, while it is held.
+    waiting_for: Vec<Blocker>,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    state: &'static str,
+    reason: String,
+    after_ms: f64,
+}
+
+impl GateStatus {
+    /// The gate as machines read it.
+    pub(super) fn new(snapshot: gate::Snapshot) -> Self {
+        Self {
+            verdict: snapshot.verdict.label(),
+            routes: snapshot.routes.into_iter().map(Route::from).collect(),
+            checks: snapshot.checks.into_iter().map(Check::from).collect(),
+        }
+    }
+}
+
+impl Status {
+    /// Everything at `now`.
+    pub(super) fn new(view: &View, now: Instant) -> Self {
+        let (bytes_limit, sessions_limit) = view.budget.limits();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: now.saturating_duration_since(view.started).as_secs(),
+            bound: view.is_bound(),
+            gate: GateStatus::new(view.gate.snapshot()),
+            sessions: view.metrics.sessions().into_iter().collect(),
+            hold: Hold { bytes: view.budget.bytes(), bytes_limit, sessions: view.budget.sessions(), sessions_limit },
+            config: Summary::from(&*view.config),
+        }
+    }
+}
+
+impl From<&Config> for Summary {
+    fn from(config: &Config) -> Self {
+        Self {
+            listen: config.server.listen.to_string(),
+            admin: config.admin.listen.to_string(),
+            workers: config.server.workers.get(),
+            tls: config.server.tls.is_some(),
+            upstream: address(&config.upstream.target),
+            check_is_guess: config.upstream.check_is_guess,
+            accept: word(config.gate.accept),
+            hold_timeout_ms: millis(config.gate.hold_timeout),
+            on_timeout: word(config.gate.on_timeout),
+            release_concurrency: config.gate.release_concurrency.get(),
+            connection_bytes: config.hold.connection_bytes,
+            connection_frames: config.hold.connection_frames,
+            when_full: word(config.hold.when_full),
+            when_shut: word(config.http.when_shut),
+            drain_timeout_ms: millis(config.drain.timeout),
+        }
+    }
+}
+
+impl From<gate::RouteView> for Route {
+    fn from(route: gate::RouteView) -> Self {
+        let objects = |blockers: &[gate::Blocker]| blockers.iter().cloned().map(Blocker::from).collect();
+        Self {
+            verdict: route.verdict.label(),
+            since: time(route.since),
+            blockers: objects(route.verdict.blockers()),
+            missing: objects(route.verdict.missing()),
+            path: route.path,
+        }
+    }
+}
+
+impl From<gate::Blocker> for Blocker {
+    fn from(blocker: gate::Blocker) -> Self {
+        Self {
+            check: blocker.check,
+            class: blocker.class.label(),
+            reason: blocker.reason,
+            hint: blocker.hint,
+            since: time(blocker.since),
+        }
+    }
+}
+
+impl From<gate::CheckView> for Check {
+    fn from(check: gate::CheckView) -> Self {
+        Self {
+            name: check.name,
+            kind: check.kind,
+            required: check.required,
+            state: check.state.label(),
+            class: check.class.map(gate::Class::label),
+            reason: check.reason,
+            hint: check.hint,
+            latency_ms: check.latency.map(millis),
+            timeout_ms: millis(check.timeout),
+            last_checked: check.last_checked.map(time),
+            breaker: check.breaker.label(),
+        }
+    }
+}
+
+impl From<registry::View> for Session {
+    fn from(view: registry::View) -> Self {
+        let (state, reason) = view.steps.last().map_or(("", ""), |step| (step.state, &step.reason));
+        Self {
+            id: view.id,
+            state,
+            reason: reason.to_owned(),
+            path: view.path,
+            peer: view.peer.to_string(),
+            arrived: time(view.arrived_at),
+            age_ms: millis(view.age),
+            held_bytes: view.held_bytes,
+            held_frames: view.held_frames,
+        }
+    }
+}
+
+impl Session {
+    /// The state, or the outcome.
+    pub(super) fn state(&self) -> &'static str {
+        self.state
+    }
+}
+
+impl Timeline {
+    /// One session under the present `verdict`.
+    pub(super) fn new(view: registry::View, verdict: &Verdict) -> Self {
+        let steps = view.steps.iter().map(Step::from).collect();
+        let session = Session::from(view);
+        let blockers = if session.state == HELD { verdict.blockers() } else { &[] };
+        Self { session, steps, waiting_for: blockers.iter().cloned().map(Blocker::from).collect() }
+    }
+}
+
+impl From<&registry::Step> for Step {
+    fn from(step: &registry::Step) -> Self {
+        Self { state: step.state, reason: step.reason.clone(), after_ms: millis(step.after) }
+    }
+}
+
+/// RFC 3339 in UTC, with milliseconds.
+fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Milliseconds to the microsecond, which is all that a reader of a check's latency can use.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Host and port as in a URL; with the scheme, so that plain and TLS are told apart.
+fn address(target: &config::Target) -> String {
+    let scheme = if target.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", target.address())
+}
+
+/// A plain variant as the configuration spells it.
+fn word(variant: impl std::fmt::Debug) -> String {
+    format!("{variant:?}").to_lowercase()
+}

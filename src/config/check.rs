@@ -1,0 +1,96 @@
+//! From what TOML says to what the program runs on: every problem is noted, and only a configuration without one
+//! comes out.
+//!
+//! A function here notes what is wrong with its value and returns a stand-in, so that the next value is judged too.
+//! Stand-ins never leave the module: any problem at all means no configuration.
+
+mod dependencies;
+mod expectations;
+mod files;
+mod gate;
+mod listen;
+mod location;
+mod numbers;
+mod pacing;
+mod probes;
+mod routes;
+mod stores;
+mod upstream;
+
+use super::{
+    Config, Drain, Features, Http, Log,
+    document::Document,
+    environment::Environment,
+    key_path::KeyPath,
+    raw::{self, LogLevel, RawConfig},
+};
+
+/// A document whose values are being judged, and the machine on which they must hold.
+struct Checker<'c, 't> {
+    document: &'c mut Document<'t>,
+    environment: &'c Environment,
+}
+
+/// Judges everything. What is wrong is noted in the document; the result may only be used where nothing was.
+pub(super) fn check(document: &mut Document<'_>, raw: RawConfig, environment: &Environment) -> Option<Config> {
+    let mut checker = Checker { document, environment };
+    let (server, admin) = checker.listeners(raw.server, &raw.admin);
+    let probe = checker.pacing(&raw.probe);
+    let upstream = checker.upstream(raw.upstream, probe, &server);
+    let (names, dependencies) = checker.dependencies(raw.dependencies, probe);
+    let (gate, hold) = (checker.gate(raw.gate), checker.hold(&raw.hold));
+    let routes = checker.routes(raw.routes, &names, &gate, &hold);
+    let profile = checker.profile(raw.probe.profile);
+    let raw::Features { dependency_checks, adaptive_timing } = raw.features;
+    let features = Features { dependency_checks, adaptive_timing };
+    let http = Http { when_shut: raw.http.when_shut, wait_for: raw.http.wait_for };
+    let drain = Drain { timeout: checker.time("drain.timeout", raw.drain.timeout) };
+    let (upstream, log) = (upstream?, log(&raw.log));
+    checker.warn_of_doubtful_routes(&routes, &upstream.checks, &dependencies);
+    Some(Config { server, admin, upstream, gate, hold, http, drain, log, dependencies, routes, features, profile })
+}
+
+fn log(raw: &raw::Log) -> Log {
+    let level = match raw.level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    Log { format: raw.format, level }
+}
+
+impl Checker<'_, '_> {
+    /// Notes a problem of the value at `path`.
+    fn push(&mut self, path: impl Into<KeyPath>, what: impl AsRef<str>, help: impl AsRef<str>) {
+        self.document.push(&path.into(), what, help);
+    }
+
+    /// Notes a problem between the values at two paths, at the first of them that is no default; not at all where
+    /// either was found wrong before.
+    fn push_between(
+        &mut self,
+        path: impl Into<KeyPath>,
+        other: impl Into<KeyPath>,
+        what: impl AsRef<str>,
+        help: impl AsRef<str>,
+    ) {
+        let (path, other) = (path.into(), other.into());
+        if self.document.is_sound(&path) && self.document.is_sound(&other) {
+            let at = if self.document.was_given(&path) || !self.document.was_given(&other) { path } else { other };
+            self.push(at, what, help);
+        }
+    }
+
+    /// Notes something doubtful.
+    fn warn(&mut self, path: impl Into<KeyPath>, what: impl AsRef<str>, help: impl AsRef<str>) {
+        let place = self.document.place_of(&path.into());
+        self.document.warn_at(place, what, help);
+    }
+
+    /// The string at `path` in quotes, as it was written: completed from the environment it may hold a secret.
+    fn quoted(&self, path: &KeyPath, text: &str) -> String {
+        format!("{:?}", self.document.as_written(path).unwrap_or(text))
+    }
+}

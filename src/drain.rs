@@ -1,0 +1,107 @@
+//! Going down on one deadline: tell the held, let the open finish, cut what is left.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Before the deadline, so that Closes of ours still reach both ends and the process still ends by itself.
+const CUT_MARGIN: Duration = Duration::from_millis(800);
+
+/// Held clients are told over this part of the time, so that they do not all come back at once.
+const SPREAD: f64 = 0.5;
+
+/// The drain of one process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    timeout: Duration,
+    begun: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Drain {
+    /// A drain that, once begun, has `timeout` to its end.
+    #[must_use]
+    pub fn new(timeout: Duration) -> Self {
+        let inner = Inner { timeout, begun: CancellationToken::new(), cut: CancellationToken::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Begins it.
+    pub fn begin(&self) {
+        self.inner.begun.cancel();
+    }
+
+    /// Ends what is still open. Due [`Drain::time_to_cut`] after the beginning.
+    pub fn cut(&self) {
+        self.inner.cut.cancel();
+    }
+
+    /// It has begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.inner.begun.is_cancelled()
+    }
+
+    /// Returns when it begins.
+    pub async fn begun(&self) {
+        self.inner.begun.cancelled().await;
+    }
+
+    /// Returns when it is one held session's turn to be told: at a random moment of the first half.
+    pub async fn told(&self) {
+        self.begun().await;
+        sleep(self.inner.timeout.mul_f64(SPREAD * fastrand::f64())).await;
+    }
+
+    /// Returns when open sessions are cut.
+    pub async fn cut_due(&self) {
+        self.inner.cut.cancelled().await;
+    }
+
+    /// From the beginning to the cut.
+    #[must_use]
+    pub fn time_to_cut(&self) -> Duration {
+        self.inner.timeout.saturating_sub(CUT_MARGIN).max(self.inner.timeout / 2)
+    }
+
+    /// From the beginning to the end.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn held_sessions_are_told_at_different_moments_of_the_first_half() {
+        let drain = Drain::new(Duration::from_secs(8));
+        drain.begin();
+        let start = Instant::now();
+        let mut moments = Vec::new();
+        for _ in 0..20 {
+            let before = Instant::now();
+            drain.told().await;
+            moments.push(before.elapsed());
+        }
+        assert!(moments.iter().all(|moment| *moment <= Duration::from_millis(4001)), "{moments:?}");
+        moments.dedup();
+        assert!(moments.len() > 10 && start.elapsed() > Duration::ZERO, "{moments:?}");
+    }
+
+    #[test]
+    fn the_cut_leaves_time_for_the_closes_even_when_the_whole_time_is_short() {
+        assert_eq!(Drain::new(Duration::from_millis(8500)).time_to_cut(), Duration::from_millis(7700));
+        assert_eq!(Drain::new(Duration::from_millis(500)).time_to_cut(), Duration::from_millis(250));
+    }
+}

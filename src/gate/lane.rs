@@ -1,0 +1,112 @@
+//! One route's share of the gate: its verdict, and the line of those who wait for it.
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{Gate, Permit, Verdict, Waiting, plan::PlannedLane, turns::Turns};
+
+/// A route's gate. All clones are the same lane.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    gate: Gate,
+    needs: Arc<[usize]>,
+    verdict: watch::Receiver<Verdict>,
+    opened_at: watch::Receiver<Option<Instant>>,
+    turns: Turns,
+}
+
+/// The gate's own hand on a lane.
+#[derive(Debug)]
+pub(super) struct LaneKeeper {
+    /// The route's path; none for a lane that is nobody's route.
+    pub(super) path: Option<String>,
+    /// Places of the checks it needs.
+    pub(super) needs: Arc<[usize]>,
+    verdict: watch::Sender<Verdict>,
+    opened_at: watch::Sender<Option<Instant>>,
+    turns: Turns,
+}
+
+impl Lane {
+    /// Whether sessions may pass at this moment.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.borrow().clone()
+    }
+
+    /// Every change of the verdict from here on; the present one counts as seen.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Verdict> {
+        let mut receiver = self.verdict.clone();
+        receiver.mark_unchanged();
+        receiver
+    }
+
+    /// When the lane last opened; it may have shut since.
+    #[must_use]
+    pub fn opened_at(&self) -> Option<Instant> {
+        *self.opened_at.borrow()
+    }
+
+    /// Somebody waits for this lane until the answer is dropped: what keeps it shut is asked more often.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.gate.wait_begins(&self.needs)
+    }
+
+    /// Resolves when the lane is open and `seq` is among the oldest that wait: a smaller number is older, and nobody
+    /// else may wait under the same one. Never resolves while the lane is shut or draining. Cancel-safe.
+    pub async fn turn(&self, seq: u64) -> Permit {
+        let _waiting = self.waiting();
+        loop {
+            let permit = self.turns.wait(seq).await;
+            if self.verdict.borrow().is_open() {
+                return permit;
+            }
+        }
+    }
+}
+
+impl LaneKeeper {
+    /// A lane with this first verdict.
+    pub(super) fn new(planned: &PlannedLane, verdict: Verdict) -> Self {
+        let turns = Turns::new(planned.concurrency);
+        turns.open(verdict.is_open());
+        Self {
+            path: planned.path.clone(),
+            needs: planned.needs.as_slice().into(),
+            verdict: watch::Sender::new(verdict),
+            opened_at: watch::Sender::new(None),
+            turns,
+        }
+    }
+
+    /// Everybody else's hand on it.
+    pub(super) fn lane(&self, gate: &Gate) -> Lane {
+        Lane {
+            gate: gate.clone(),
+            needs: Arc::clone(&self.needs),
+            verdict: self.verdict.subscribe(),
+            opened_at: self.opened_at.subscribe(),
+            turns: self.turns.clone(),
+        }
+    }
+
+    /// The verdict that everybody sees.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict.borrow().clone()
+    }
+
+    /// Makes `verdict` everybody's. Turns are given only between the watch's opening and its shutting, so that no permit is
+    /// handed out under a shut verdict for longer than it takes to look.
+    pub(super) fn publish(&self, verdict: Verdict, changed: Instant) {
+        let (was_open, is_open) = (self.verdict.borrow().is_open(), verdict.is_open());
+        if is_open && !was_open {
+            self.opened_at.send_replace(Some(changed));
+        }
+        self.turns.open(was_open && is_open);
+        self.verdict.send_replace(verdict);
+        self.turns.open(is_open);
+    }
+}

@@ -1,0 +1,200 @@
+//! The gate as those around it see it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io;
+
+use futures_util::FutureExt;
+use tokio::time::advance;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+use crate::config::{Backoff, Check, CheckKind, Pacing, Target};
+
+const INTERVAL: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn readers_see_the_gate_open_when_the_check_passes() {
+    let gate = gate(1);
+    let mut reader = gate.lane(0).subscribe();
+    assert_eq!((gate.verdict().label(), gate.lane(0).opened_at()), ("shut", None));
+    advance(INTERVAL).await;
+    pass(&gate);
+    assert!(reader.changed().now_or_never().is_some());
+    assert_eq!((gate.verdict(), gate.lane(0).opened_at()), (Verdict::Open, Some(Instant::now())));
+}
+
+#[tokio::test]
+async fn turns_come_oldest_first_and_only_so_many_at_a_time() {
+    let gate = gate(2);
+    let lane = gate.lane(0);
+    let mut turns: Vec<_> = [30, 10, 20].into_iter().map(|seq| Box::pin(lane.turn(seq))).collect();
+    assert!(turns.iter_mut().all(|turn| turn.now_or_never().is_none()), "the gate is shut");
+    pass(&gate);
+    assert!((&mut turns[0]).now_or_never().is_none(), "the youngest waits");
+    let first = (&mut turns[1]).now_or_never();
+    let second = (&mut turns[2]).now_or_never();
+    assert!(first.is_some() && second.is_some());
+    drop(first);
+    assert!((&mut turns[0]).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_session_that_gives_up_leaves_its_place_to_the_next() {
+    let gate = gate(1);
+    let lane = gate.lane(0);
+    let mut turns: Vec<_> = [1, 2, 3].into_iter().map(|seq| Box::pin(lane.turn(seq))).collect();
+    assert!(turns.iter_mut().all(|turn| turn.now_or_never().is_none()));
+    drop(turns.remove(1));
+    pass(&gate);
+    drop(turns.remove(0));
+    assert!((&mut turns[0]).now_or_never().is_some(), "the first had its turn and the second left");
+}
+
+#[tokio::test]
+async fn a_turn_granted_before_the_gate_shut_again_is_not_taken() {
+    let gate = gate(1);
+    let lane = gate.lane(0);
+    let mut turn = Box::pin(lane.turn(1));
+    assert!((&mut turn).now_or_never().is_none());
+    pass(&gate);
+    gate.dial_refused();
+    assert!((&mut turn).now_or_never().is_none());
+    pass(&gate);
+    assert!((&mut turn).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn nobody_passes_a_draining_gate() {
+    let gate = gate(1);
+    pass(&gate);
+    gate.drain();
+    pass(&gate);
+    assert_eq!(gate.verdict(), Verdict::Draining);
+    assert!(gate.lane(0).turn(1).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_refused_dial_shuts_the_gate_and_wakes_the_check() {
+    let gate = gate(1);
+    pass(&gate);
+    assert!(gate.woken(0).now_or_never().is_none());
+    gate.dial_refused();
+    assert_eq!(gate.verdict().blockers()[0].class, Class::Refused);
+    assert!(gate.woken(0).now_or_never().is_some());
+    gate.dial_refused();
+    assert!(gate.woken(0).now_or_never().is_none(), "the check is on its backoff already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arrival_wakes_a_check_once_and_only_when_its_result_is_stale() {
+    let gate = gate(1);
+    pass(&gate);
+    advance(INTERVAL * 2).await;
+    gate.arrived();
+    assert!(gate.woken(0).now_or_never().is_none(), "not stale yet");
+    advance(Duration::from_millis(1)).await;
+    gate.arrived();
+    assert!(gate.woken(0).now_or_never().is_some());
+    gate.arrived();
+    assert!(gate.woken(0).now_or_never().is_none(), "asked for already");
+}
+
+#[tokio::test]
+async fn a_snapshot_says_what_each_check_found_and_when() {
+    let gate = gate(1);
+    let (took, at) = (Duration::from_millis(7), SystemTime::now());
+    gate.report(0, Err(unready()), took, at);
+    let Snapshot { verdict, routes, checks } = gate.snapshot();
+    assert_eq!((verdict.label(), routes[0].path.as_str(), routes.len()), ("shut", "*", 1));
+    assert_eq!(routes[0].verdict.blockers().len(), 1);
+    let expected = CheckView {
+        name: "upstream".to_owned(),
+        kind: "tcp",
+        required: true,
+        state: CheckState::Failing,
+        class: Some(Class::NotReady),
+        reason: Some("answered 503".to_owned()),
+        hint: Some("wait"),
+        latency: Some(took),
+        timeout: INTERVAL,
+        breaker: BreakerState::Closed,
+        last_checked: Some(at),
+    };
+    assert_eq!(checks, [expected]);
+}
+
+#[test]
+fn each_change_is_one_line_that_says_why_and_how_long_it_was_otherwise() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let gate = gate(1);
+        gate.report(0, Err(unready()), Duration::ZERO, SystemTime::now());
+        gate.report(0, Err(unready()), Duration::ZERO, SystemTime::now());
+        pass(&gate);
+        pass(&gate);
+        gate.dial_refused();
+        gate.drain();
+        gate.drain();
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("gate stays shut"), "{text}");
+    assert!(
+        lines[0].contains(r#"route="*" check="upstream" class="not-ready" reason="answered 503" hint="wait""#),
+        "{text}"
+    );
+    assert!(lines[1].contains("INFO") && lines[1].contains(r#"gate open route="*" lasted_ms="#), "{text}");
+    assert!(
+        lines[2].contains("WARN") && lines[2].contains(r#"gate shut route="*" check="upstream" class="refused""#),
+        "{text}"
+    );
+    assert!(lines[3].contains("gate draining"), "{text}");
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn gate(concurrency: usize) -> Gate {
+    let backoff = Backoff { initial: Duration::from_millis(10), max: Duration::from_secs(1) };
+    let pacing = Pacing {
+        interval: INTERVAL,
+        timeout: INTERVAL,
+        backoff,
+        rise: 1,
+        fall: 1,
+        breaker: crate::config::Breaker { attempts: 10, cooldown: std::time::Duration::from_secs(10) },
+    };
+    let kind = CheckKind::Tcp(Target { host: "127.0.0.1".to_owned(), port: 1, tls: None });
+    let check = Check { name: "upstream".to_owned(), kind, pacing };
+    Gate::new(&[check], NonZeroUsize::new(concurrency).unwrap(), Metrics::new())
+}
+
+fn pass(gate: &Gate) {
+    gate.report(0, Ok(()), Duration::ZERO, SystemTime::now());
+}
+
+fn unready() -> Failure {
+    Failure { class: Class::NotReady, reason: "answered 503".to_owned(), hint: Some("wait") }
+}

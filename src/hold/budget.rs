@@ -1,0 +1,146 @@
+//! What all holds together may take: bytes and sessions of the whole process.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// The process-wide limits, and what is taken of them.
+#[derive(Debug)]
+pub struct Budget {
+    bytes: AtomicUsize,
+    most_bytes: usize,
+    sessions: AtomicUsize,
+    most_sessions: usize,
+}
+
+/// One session's place in the budget; gives everything back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A budget of so many bytes and sessions.
+    #[must_use]
+    pub fn new(most_bytes: usize, most_sessions: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), most_bytes, sessions: AtomicUsize::new(0), most_sessions })
+    }
+
+    /// A place for one more session, or none if all are taken.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>) -> Option<Lease> {
+        take(&self.sessions, 1, self.most_sessions).then(|| Lease { budget: Arc::clone(self), bytes: 0 })
+    }
+
+    /// Bytes taken at this moment.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sessions held at this moment.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// The limits: bytes and sessions.
+    #[must_use]
+    pub fn limits(&self) -> (usize, usize) {
+        (self.most_bytes, self.most_sessions)
+    }
+
+    /// Neither a byte nor a session more would be taken.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.bytes() >= self.most_bytes || self.sessions() >= self.most_sessions
+    }
+}
+
+impl Lease {
+    /// Takes up to `most` bytes and says how many: fewer, or none, when the budget runs out.
+    #[must_use]
+    pub fn grow(&mut self, most: usize) -> usize {
+        let mut taken = self.budget.bytes.load(Ordering::Relaxed);
+        loop {
+            let grant = most.min(self.budget.most_bytes.saturating_sub(taken));
+            match self.budget.bytes.compare_exchange_weak(taken, taken + grant, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.bytes += grant;
+                    return grant;
+                }
+                Err(other) => taken = other,
+            }
+        }
+    }
+
+    /// Gives back what goes beyond the `used` bytes.
+    pub fn settle(&mut self, used: usize) {
+        let back = self.bytes.saturating_sub(used);
+        self.bytes -= back;
+        self.budget.bytes.fetch_sub(back, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.settle(0);
+        self.budget.sessions.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn take(counter: &AtomicUsize, count: usize, most: usize) -> bool {
+    counter
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |taken| (taken + count <= most).then_some(taken + count))
+        .is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_lease_gives_everything_back_when_it_goes() {
+        let budget = Budget::new(100, 1);
+        let mut lease = budget.enter().unwrap();
+        assert!(budget.enter().is_none() && budget.is_spent());
+        assert_eq!((lease.grow(70), lease.grow(70), budget.bytes()), (70, 30, 100));
+        lease.settle(10);
+        assert_eq!((budget.bytes(), budget.sessions()), (10, 1));
+        drop(lease);
+        assert_eq!((budget.bytes(), budget.sessions()), (0, 0));
+    }
+
+    #[test]
+    fn settling_for_more_than_was_taken_gives_nothing_back() {
+        let budget = Budget::new(100, 1);
+        let mut lease = budget.enter().unwrap();
+        assert_eq!(lease.grow(5), 5);
+        lease.settle(50);
+        assert_eq!(budget.bytes(), 5);
+    }
+
+    #[test]
+    fn many_threads_together_never_take_more_than_there_is() {
+        const MOST: usize = 1_000;
+        let budget = Budget::new(MOST, 4);
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let budget = &budget;
+                scope.spawn(move || {
+                    let mut lease = budget.enter().unwrap();
+                    for round in 0..20_000 {
+                        let taken = lease.grow(thread * 200 + round % 7);
+                        assert!(budget.bytes() <= MOST, "{} bytes taken", budget.bytes());
+                        lease.settle(taken / 2);
+                    }
+                });
+            }
+        });
+        assert_eq!((budget.bytes(), budget.sessions()), (0, 0));
+    }
+}

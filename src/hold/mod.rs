@@ -1,0 +1,177 @@
+//! What one client sent before its session was open: raw, in order, bounded. PURE.
+//!
+//! `budget` bounds all holds together.
+
+pub mod budget;
+
+use crate::{
+    config,
+    wire::{
+        boundary::Boundary,
+        scan::{ClientClose, Scanner, Violation},
+    },
+};
+
+/// The bounded queue of one session. It has no way to drop a byte: it takes until it is full, and is then handed
+/// over whole by [`Hold::release`].
+#[derive(Debug)]
+pub struct Hold {
+    limits: config::Hold,
+    scanner: Scanner,
+    kept: Vec<u8>,
+    closed: bool,
+}
+
+/// What a hold had taken, ready to be replayed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Released {
+    /// Client bytes in order. The last frame may be unfinished: its rest is still to come from the client.
+    pub bytes: Vec<u8>,
+    /// Whole data frames among them.
+    pub frames: usize,
+}
+
+impl Hold {
+    /// An empty hold.
+    #[must_use]
+    pub fn new(limits: &config::Hold) -> Self {
+        Self { limits: *limits, scanner: Scanner::new(limits.connection_bytes), kept: Vec::new(), closed: false }
+    }
+
+    /// Bytes that may be taken before this hold is full; 0 when it is, or when the client has closed. The frame limit
+    /// is a backstop: the piece in which it is reached may go over it, bounded by its bytes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.closed || self.frames() >= self.limits.connection_frames {
+            return 0;
+        }
+        self.limits.connection_bytes.saturating_sub(self.kept.len())
+    }
+
+    /// Takes client bytes; pongs that are due are appended to `answers`. Returns the client's Close once it is there.
+    ///
+    /// # Errors
+    /// The client broke RFC 6455 or sent a message that may never be held.
+    pub fn take(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> Result<Option<ClientClose>, Violation> {
+        let closed = self.scanner.scan(bytes, &mut self.kept, answers)?;
+        self.closed = closed.is_some();
+        Ok(closed)
+    }
+
+    /// Bytes kept.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whole data frames kept.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.scanner.frames()
+    }
+
+    /// Whole data frames kept, counted over the bytes themselves: the other half of the ledger.
+    #[must_use]
+    pub fn left_frames(&self) -> u64 {
+        let mut left = Boundary::default();
+        left.advance(&self.kept);
+        left.data_frames()
+    }
+
+    /// The client has sent its Close.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// A frame has begun and is not whole.
+    #[must_use]
+    pub fn is_mid_frame(&self) -> bool {
+        self.scanner.is_mid_frame()
+    }
+
+    /// Hands everything over.
+    #[must_use]
+    pub fn release(self) -> Released {
+        let frames = self.frames();
+        let mut bytes = self.kept;
+        bytes.extend(self.scanner.finish());
+        Released { bytes, frames }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::WhenFull,
+        wire::{
+            close::{control, masked_frame},
+            header::Opcode,
+        },
+    };
+    use std::time::Duration;
+
+    fn limits(connection_bytes: usize, connection_frames: usize) -> config::Hold {
+        config::Hold {
+            connection_bytes,
+            connection_frames,
+            total_bytes: 1 << 20,
+            sessions: 10,
+            when_full: WhenFull::Pause,
+            frame_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
+        }
+    }
+
+    fn text(payload: &[u8]) -> Vec<u8> {
+        control(Opcode::Text, payload, Some([1, 2, 3, 4]))
+    }
+
+    #[test]
+    fn what_was_taken_is_released_in_order() {
+        let mut hold = Hold::new(&limits(1000, 10));
+        for payload in [b"one".as_slice(), b"two"] {
+            hold.take(&text(payload), &mut vec![]).unwrap();
+        }
+        assert_eq!(hold.release(), Released { bytes: [text(b"one"), text(b"two")].concat(), frames: 2 });
+    }
+
+    #[test]
+    fn a_hold_is_full_when_its_bytes_or_its_frames_are_used_up() {
+        let mut by_bytes = Hold::new(&limits(9, 10));
+        by_bytes.take(&text(b"one"), &mut vec![]).unwrap();
+        let mut by_frames = Hold::new(&limits(1000, 1));
+        by_frames.take(&text(b"one"), &mut vec![]).unwrap();
+        assert_eq!((by_bytes.room(), by_frames.room()), (0, 0));
+    }
+
+    #[test]
+    fn pings_take_no_room() {
+        let mut hold = Hold::new(&limits(100, 10));
+        let mut answers = vec![];
+        hold.take(&control(Opcode::Ping, b"hey", Some([5; 4])), &mut answers).unwrap();
+        assert_eq!((hold.room(), answers), (100, control(Opcode::Pong, b"hey", None)));
+    }
+
+    #[test]
+    fn after_its_close_a_client_has_no_room_and_the_close_is_released_last() {
+        let mut hold = Hold::new(&limits(100, 10));
+        let close = masked_frame(1000, "", [7; 4]);
+        hold.take(&[text(b"one"), close.clone()].concat(), &mut vec![]).unwrap();
+        assert_eq!((hold.room(), hold.is_closed()), (0, true));
+        assert!(hold.release().bytes.ends_with(&close));
+    }
+
+    #[test]
+    fn a_frame_in_pieces_is_released_as_far_as_it_came() {
+        let frame = text(b"unfinished");
+        for cut in 1..frame.len() {
+            let mut hold = Hold::new(&limits(100, 10));
+            hold.take(&frame[..cut], &mut vec![]).unwrap();
+            assert!(hold.is_mid_frame());
+            assert_eq!(hold.release(), Released { bytes: frame[..cut].to_vec(), frames: 0 });
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What hyper leaves out of a connection: a deadline for each request head that is answered (408, where hyper would only
+//! hang up), and an eye on a client whose handshake waits for its answer.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// The connection was just taken: the first head is due.
+const FIRST: u8 = 0;
+/// Between two requests: an idle client is hung up on without a word.
+const IDLE: u8 = 1;
+/// A later head has begun.
+const BEGUN: u8 = 2;
+/// A request is being answered; its body and its answer have no deadline here.
+const BUSY: u8 = 3;
+
+/// Where a connection stands, told by whoever answers its requests.
+#[derive(Clone, Debug)]
+pub(super) struct Phase(Arc<Standing>);
+
+#[derive(Debug)]
+struct Standing {
+    phase: AtomicU8,
+    /// Whoever reads, to be told that a deadline has begun: the read was asked for while there was none.
+    reader: Mutex<Option<Waker>>,
+}
+
+/// Bytes read from a client that sends before its handshake is answered. RFC 6455 §4.1 forbids it to; one that sends
+/// more than this is no longer watched.
+const MOST_AHEAD: usize = 4 << 10;
+
+/// A stream whose reads fail once a request head is overdue.
+#[derive(Debug)]
+pub(super) struct Timed<S> {
+    line: Line<S>,
+    phase: Phase,
+    time: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    answered: usize,
+}
+
+/// The stream, shared by hyper and whoever watches for its end. Both run in the connection's task, so the lock is free.
+#[derive(Debug)]
+pub(super) struct Line<S>(Arc<Mutex<Shared<S>>>);
+
+#[derive(Debug)]
+struct Shared<S> {
+    /// None once it was handed over.
+    stream: Option<S>,
+    /// Read while watching, and not yet by hyper.
+    ahead: Vec<u8>,
+}
+
+impl Phase {
+    /// The head is read, the request is being answered.
+    pub(super) fn begin(&self) {
+        self.set(BUSY);
+    }
+
+    /// The answer is written, the next head may come.
+    pub(super) fn end(&self) {
+        self.set(IDLE);
+        if let Some(reader) = self.reader().take() {
+            reader.wake();
+        }
+    }
+
+    fn get(&self) -> u8 {
+        self.0.phase.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, phase: u8) {
+        self.0.phase.store(phase, Ordering::Relaxed);
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.0.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Timed<S> {
+    /// Gives each request head of `stream` so much `time`.
+    pub(super) fn new(stream: S, time: Duration) -> (Self, Phase) {
+        let phase = Phase(Arc::new(Standing { phase: AtomicU8::new(FIRST), reader: Mutex::default() }));
+        let line = Line(Arc::new(Mutex::new(Shared { stream: Some(stream), ahead: Vec::new() })));
+        (Self { line, phase: phase.clone(), time, timer: None, answered: 0 }, phase)
+    }
+
+    /// The stream, to be watched.
+    pub(super) fn line(&self) -> Line<S> {
+        self.line.clone()
+    }
+
+    /// The stream itself, and what was read of it while it was watched. None if it was handed over before.
+    pub(super) fn into_inner(self) -> Option<(S, Vec<u8>)> {
+        let mut shared = self.line.lock();
+        let stream = shared.stream.take()?;
+        Some((stream, std::mem::take(&mut shared.ahead)))
+    }
+}
+
+impl<S> Line<S> {
+    fn lock(&self) -> MutexGuard<'_, Shared<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `act` on the stream.
+    fn with<T>(&self, act: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>>
+    where
+        S: Unpin,
+    {
+        match &mut self.lock().stream {
+            Some(stream) => act(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Line<S> {
+    /// Returns once the client's stream has ended. hyper looks too, but not once the client has sent a byte ahead.
+    pub(super) async fn ended(&self) {
+        std::future::poll_fn(|cx| self.poll_ended(cx)).await;
+    }
+
+    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.lock();
+        let Shared { stream: Some(stream), ahead } = &mut *shared else { return Poll::Pending };
+        let mut piece = [0; 512];
+        while ahead.len() < MOST_AHEAD {
+            let mut read = ReadBuf::new(&mut piece);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => ahead.extend(read.filled()),
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What was read ahead comes first.
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut shared = self.lock();
+        if shared.ahead.is_empty() {
+            drop(shared);
+            return self.with(|stream| stream.poll_read(cx, buf));
+        }
+        let count = shared.ahead.len().min(buf.remaining());
+        buf.put_slice(&shared.ahead[..count]);
+        shared.ahead.drain(..count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> Clone for Line<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Timed<S> {
+    /// Ready once the head is overdue and the client has been told.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.time)));
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        while self.phase.get() != IDLE && self.answered < TOO_LATE.len() {
+            match self.line.with(|stream| stream.poll_write(cx, &TOO_LATE[self.answered..])) {
+                Poll::Ready(Ok(count)) if count > 0 => self.answered += count,
+                Poll::Ready(_) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = self.line.poll_read(cx, buf);
+        if self.phase.get() == BUSY {
+            self.timer = None;
+            *self.phase.reader() = Some(cx.waker().clone());
+            return read;
+        }
+        if read.is_pending() {
+            return self.poll_overdue(cx).map(Ok);
+        }
+        if buf.filled().len() > before && self.phase.get() == IDLE {
+            self.phase.set(BEGUN);
+            let deadline = Instant::now() + self.time;
+            if let Some(timer) = &mut self.timer {
+                timer.as_mut().reset(deadline);
+            }
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.line.with(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.with(|stream| stream.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.line.with(|stream| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.line.lock().stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    const TIME: Duration = Duration::from_secs(10);
+
+    async fn told(client: &mut tokio::io::DuplexStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_is_not_whole_in_time_is_answered_408() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, _phase) = Timed::new(server, TIME);
+        client.write_all(b"GET / HT").await.unwrap();
+        let start = Instant::now();
+        let mut head = Vec::new();
+        timed.read_to_end(&mut head).await.unwrap();
+        drop(timed);
+        assert_eq!((head.as_slice(), start.elapsed().as_secs()), (b"GET / HT".as_slice(), TIME.as_secs()));
+        assert!(told(&mut client).await.starts_with("HTTP/1.1 408 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_client_is_hung_up_on_without_a_word() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, phase) = Timed::new(server, TIME);
+        phase.end();
+        assert_eq!(timed.read(&mut [0; 8]).await.unwrap(), 0);
+        drop(timed);
+        assert_eq!(told(&mut client).await, "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_falls_idle_while_it_is_read_from_is_hung_up_on_too() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, phase) = Timed::new(server, TIME);
+        phase.begin();
+        let reader = tokio::spawn(async move { timed.read(&mut [0; 8]).await.unwrap() });
+        tokio::task::yield_now().await;
+        phase.end();
+        assert_eq!(reader.await.unwrap(), 0);
+        assert_eq!(told(&mut client).await, "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_head_has_its_own_deadline() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, phase) = Timed::new(server, TIME);
+        phase.begin();
+        phase.end();
+        client.write_all(b"G").await.unwrap();
+        assert_eq!(timed.read(&mut [0; 8]).await.unwrap(), 1);
+        assert_eq!(timed.read(&mut [0; 8]).await.unwrap(), 0);
+        drop(timed);
+        assert!(told(&mut client).await.starts_with("HTTP/1.1 408 "));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_while_watching_comes_first_and_the_end_is_seen() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, phase) = Timed::new(server, TIME);
+        phase.begin();
+        client.write_all(b"ahead").await.unwrap();
+        let line = timed.line();
+        assert!(futures_util::poll!(std::pin::pin!(line.ended())).is_pending());
+        client.write_all(b", then").await.unwrap();
+        let mut first = [0; 2];
+        timed.read_exact(&mut first).await.unwrap();
+        drop(client);
+        line.ended().await;
+        let (_, rest) = timed.into_inner().unwrap();
+        assert_eq!((&first, rest.as_slice()), (b"ah", b"ead, then".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_too_much_ahead_is_watched_no_more() {
+        let (mut client, server) = duplex(MOST_AHEAD * 4);
+        let (timed, _phase) = Timed::new(server, TIME);
+        client.write_all(&[7; MOST_AHEAD * 3]).await.unwrap();
+        drop(client);
+        assert!(futures_util::poll!(std::pin::pin!(timed.line().ended())).is_pending());
+        let (mut stream, mut ahead) = timed.into_inner().unwrap();
+        stream.read_to_end(&mut ahead).await.unwrap();
+        assert_eq!(ahead, [7; MOST_AHEAD * 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_has_no_deadline_here() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, phase) = Timed::new(server, TIME);
+        phase.begin();
+        let writer = tokio::spawn(async move {
+            tokio::time::sleep(TIME * 3).await;
+            client.write_all(b"body").await.unwrap();
+        });
+        assert_eq!(timed.read(&mut [0; 8]).await.unwrap(), 4);
+        writer.await.unwrap();
+    }
+}

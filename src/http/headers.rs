@@ -1,0 +1,214 @@
+//! What a proxy may and must do to headers (RFC 9110 §7.6). PURE.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
+
+use crate::upstream::{has_token, tokens};
+
+/// Headers that concern one connection only, beside those that Connection names.
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Removes what concerns one connection only. `TE: trailers` stays, for trailers are passed on.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let takes_trailers = has_token(headers, header::TE, "trailers");
+    let named: Vec<HeaderName> = tokens(headers, header::CONNECTION)
+        .filter_map(|name| HeaderName::try_from(name).ok())
+        .filter(|name| !is_end_to_end(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// What a client may not have removed by naming it in Connection: whom the request is for, and what outer proxies saw.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    name == header::HOST || name.as_str().starts_with("x-forwarded-")
+}
+
+/// Says on whose behalf a request comes: the client's address is appended to X-Forwarded-For; X-Forwarded-Proto and
+/// X-Forwarded-Host are set where nobody in front of readygate has, for whoever did saw the client itself.
+pub(super) fn forward(headers: &mut HeaderMap, client: IpAddr, secure: bool) {
+    let before = headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
+    let chain = before.map(str::to_owned).chain([client.to_canonical().to_string()]).collect::<Vec<_>>().join(", ");
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        headers.insert(FORWARDED_FOR, chain);
+    }
+    if !headers.contains_key(&FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
+    }
+    if let Some(host) = headers.get(header::HOST).cloned()
+        && !headers.contains_key(&FORWARDED_HOST)
+    {
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// Refuses what two servers could read in two ways.
+///
+/// # Errors
+/// What is wrong: Host missing, doubled or at odds with the request target (RFC 9112 §3.2), or a Transfer-Encoding
+/// that is not `chunked` once (§6.1; hyper takes `gzip, chunked` and `chunked, chunked`).
+pub(super) fn check(request: &request::Parts) -> Result<(), &'static str> {
+    check_target(request)?;
+    check_host(request)?;
+    let encodings: Vec<&str> = tokens(&request.headers, header::TRANSFER_ENCODING).collect();
+    if encodings.len() > 1 || encodings.iter().any(|encoding| !encoding.eq_ignore_ascii_case("chunked")) {
+        return Err("Transfer-Encoding must be chunked, once");
+    }
+    Ok(())
+}
+
+/// RFC 9112 §3.2: a path, an http URL, or `*` for OPTIONS. A proxy for one backend opens no tunnels.
+fn check_target(request: &request::Parts) -> Result<(), &'static str> {
+    if request.method == Method::CONNECT {
+        return Err("CONNECT is not offered here");
+    }
+    if request.uri.path() == "*" && request.method != Method::OPTIONS {
+        return Err("* is a target for OPTIONS only");
+    }
+    match request.uri.scheme_str() {
+        None | Some("http" | "https") => Ok(()),
+        Some(_) => Err("the request target is not HTTP"),
+    }
+}
+
+/// Mends a response whose length is told twice, and refuses one that cannot be passed on.
+///
+/// # Errors
+/// What is wrong: a transfer coding beside `chunked`, which stripping would leave in the body without a name.
+pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), &'static str> {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    // RFC 9112 §6.3: Transfer-Encoding overrides Content-Length.
+    headers.remove(header::CONTENT_LENGTH);
+    let chunked = tokens(headers, header::TRANSFER_ENCODING).all(|coding| coding.eq_ignore_ascii_case("chunked"));
+    if chunked { Ok(()) } else { Err("transfer coding beside chunked") }
+}
+
+fn check_host(request: &request::Parts) -> Result<(), &'static str> {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version < Version::HTTP_11 => return Ok(()),
+        (None, _) => return Err("Host is missing"),
+        (Some(_), Some(_)) => return Err("more than one Host"),
+        (Some(host), None) => host,
+    };
+    match request.uri.authority() {
+        Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+            Err("Host differs from the request target")
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn parts(uri: &str, lines: &[(&str, &str)]) -> request::Parts {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn what_concerns_one_connection_is_stripped_with_what_connection_names() {
+        let mut headers = parts(
+            "/",
+            &[
+                ("connection", "keep-alive, X-Private"),
+                ("connection", "x-other"),
+                ("x-private", "1"),
+                ("x-other", "1"),
+                ("keep-alive", "timeout=5"),
+                ("te", "gzip, trailers"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("x-kept", "1"),
+            ],
+        )
+        .headers;
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [("te", "trailers"), ("x-kept", "1")]);
+    }
+
+    #[test]
+    fn the_client_is_appended_and_what_an_outer_proxy_saw_is_kept() {
+        let lines = [("host", "example.org"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")];
+        let mut headers = parts("/", &lines).headers;
+        forward(&mut headers, "::ffff:10.0.0.1".parse().unwrap(), false);
+        assert_eq!(headers[FORWARDED_FOR], "1.2.3.4, 10.0.0.1");
+        assert_eq!(headers[FORWARDED_PROTO], "https");
+        assert_eq!(headers[FORWARDED_HOST], "example.org");
+    }
+
+    #[test]
+    fn a_client_cannot_have_host_or_what_proxies_saw_removed() {
+        let lines = [("connection", "Host, X-Forwarded-For"), ("host", "a"), ("x-forwarded-for", "1.2.3.4")];
+        let mut headers = parts("/", &lines).headers;
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn a_response_whose_length_is_told_twice_keeps_the_one_that_counts() {
+        let mut headers = parts("/", &[("content-length", "3"), ("transfer-encoding", "chunked")]).headers;
+        assert_eq!(check_response(&mut headers), Ok(()));
+        assert!(!headers.contains_key("content-length"));
+        assert!(check_response(&mut parts("/", &[("transfer-encoding", "gzip, chunked")]).headers).is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_no_path_and_no_http_url_is_refused() {
+        for uri in ["ftp://a/", "*"] {
+            assert!(check(&parts(uri, &[("host", "a")])).is_err(), "{uri}");
+        }
+        let mut connect = parts("a:80", &[("host", "a:80")]);
+        connect.method = Method::CONNECT;
+        assert!(check(&connect).is_err());
+    }
+
+    #[test]
+    fn a_request_that_two_servers_could_read_differently_is_refused() {
+        let host = ("host", "a");
+        assert_eq!(check(&parts("/", &[host])), Ok(()));
+        assert_eq!(check(&parts("http://A/", &[host])), Ok(()));
+        assert_eq!(check(&parts("/", &[host, ("transfer-encoding", "Chunked")])), Ok(()));
+        for bad in [
+            parts("/", &[]),
+            parts("/", &[host, ("host", "b")]),
+            parts("http://b/", &[host]),
+            parts("/", &[host, ("transfer-encoding", "gzip, chunked")]),
+            parts("/", &[host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+        ] {
+            assert!(check(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One client connection: its requests, told apart into WebSockets, which become sessions, and the rest, which is
+//! proxied.
+//!
+//! `headers`, `upgrade` and `refuse` are the rules; `head` bounds the time for a request head, `interim` lets 1xx answers
+//! through, `body` is bodies on their way, `proxy` is plain HTTP.
+
+mod body;
+mod head;
+mod headers;
+mod interim;
+mod proxy;
+mod refuse;
+mod upgrade;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header, response};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use self::{
+    body::Noted,
+    head::{Line, Phase, Timed},
+    interim::{Aside, Interim},
+    refuse::Refusal,
+    upgrade::Examined,
+};
+use crate::{
+    dial::Stream,
+    session::{self, Arrival, House, Reply},
+    upstream::{Backend, Body},
+};
+
+pub use self::proxy::Proxy;
+
+/// Most headers of a request: hyper's own default, named because the size limit alone would let 10,000 short ones by.
+const MOST_HEADERS: usize = 100;
+
+/// What every connection shares.
+#[derive(Debug)]
+pub struct Site {
+    /// Where sessions live.
+    pub house: Arc<House<Backend>>,
+    /// Plain HTTP.
+    pub proxy: Proxy,
+    /// Sessions and connections under way.
+    pub tasks: TaskTracker,
+}
+
+/// The client's end of one connection.
+#[derive(Clone, Debug)]
+struct Peer {
+    address: SocketAddr,
+    secure: bool,
+    interim: Interim,
+    line: Line<Aside<Stream>>,
+}
+
+/// Serves one connection until it ends, or until it is idle in a drain.
+pub async fn serve(site: Arc<Site>, stream: Stream, address: SocketAddr) {
+    let server = &site.house.config.server;
+    let secure = matches!(stream, Stream::Tls(_));
+    let (aside, interim) = Aside::new(stream);
+    let (timed, phase) = Timed::new(aside, server.header_timeout);
+    let peer = Peer { address, secure, interim, line: timed.line() };
+    let drain = site.house.drain.clone();
+    // A connection that comes during the drain has a request to be refused; it must be read first.
+    let is_late = drain.has_begun();
+    let mut builder = http1::Builder::new();
+    builder
+        .max_header_size(server.header_bytes)
+        .max_headers(MOST_HEADERS)
+        .preserve_header_case(true)
+        .keep_alive(!is_late);
+    let service = service_fn(move |request| {
+        let (site, phase, peer) = (Arc::clone(&site), phase.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(answer(&site, request, peer, phase).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(timed), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.begun(), if !is_late => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = %address, error = %error, "connection ended");
+    }
+}
+
+async fn answer(site: &Arc<Site>, request: Request<Incoming>, peer: Peer, phase: Phase) -> Response<Body> {
+    phase.begin();
+    let response = route(site, request, peer).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    site.house.metrics.http_answered(response.status().as_u16());
+    response.map(|body| Noted::new(body, phase).boxed())
+}
+
+async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    if let Err(what) = headers::check(&head) {
+        return bad_request(what);
+    }
+    match upgrade::examine(&head) {
+        Examined::Malformed(refusal) => refusal.into_response(),
+        Examined::WebSocket(accept) => socket(site, Request::from_parts(head, body), accept, peer).await,
+        Examined::Plain => {
+            let request = Request::from_parts(head, body);
+            site.proxy.answer(&site.house, request, &peer).await
+        }
+    }
+}
+
+/// Begins a session and answers as it says. If the client goes first, nobody waits for the reply, and the session sees
+/// that.
+async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: HeaderValue, peer: Peer) -> Response<Body> {
+    let client = hyper::upgrade::on(&mut request);
+    let (mut head, _) = request.into_parts();
+    let route = site.house.config.route_of(head.uri.path());
+    let early = upgrade::early(&head, &site.house.config.routes[route].gate, peer.secure);
+    headers::strip_hop_by_hop(&mut head.headers);
+    headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
+    upgrade::ask(&mut head.headers);
+    head.uri = origin_form(&head.uri);
+    let arrival = Arrival { request: head, accept, early, route, peer: peer.address, at: Instant::now() };
+    let (sender, reply) = oneshot::channel();
+    site.tasks.spawn(session::run(Arc::clone(&site.house), arrival, sender, raw(client)));
+    let reply = tokio::select! {
+        biased;
+        reply = reply => reply,
+        () = peer.line.ended() => return bad_request("the client's stream ended"),
+    };
+    match reply {
+        Ok(Reply::Early { accept, subprotocol }) => switching(accept, subprotocol),
+        Ok(Reply::Switch(head)) => relayed(*head),
+        Ok(Reply::Decline(response)) => declined(*response),
+        Ok(Reply::Refuse(farewell)) => Refusal::from(farewell).into_response(),
+        Err(_) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response(),
+    }
+}
+
+/// The client's stream as raw bytes, with those that came glued to its request.
+async fn raw(client: OnUpgrade) -> Option<(Stream, Bytes)> {
+    let parts = client.await.ok()?.downcast::<TokioIo<Timed<Aside<Stream>>>>().ok()?;
+    let (stream, ahead) = parts.io.into_inner().into_inner()?;
+    let early = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf.as_ref(), &ahead].concat().into() };
+    Some((stream.into_inner(), early))
+}
+
+fn bad_request(what: &'static str) -> Response<Body> {
+    Refusal::new(StatusCode::BAD_REQUEST, what).into_response()
+}
+
+fn origin_form(uri: &http::Uri) -> http::Uri {
+    uri.path_and_query().cloned().map(http::Uri::from).unwrap_or_default()
+}
+
+fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    upgrade::ask(response.headers_mut());
+    response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
+}
+
+fn relayed(mut head: response::Parts) -> Response<Body> {
+    headers::strip_hop_by_hop(&mut head.headers);
+    upgrade::ask(&mut head.headers);
+    Response::from_parts(head, empty())
+}
+
+fn declined(mut response: Response<Body>) -> Response<Body> {
+    headers::strip_hop_by_hop(response.headers_mut());
+    response
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}

@@ -1,0 +1,221 @@
+//! Plain HTTP beside the WebSockets: waits for the gate where so configured, then streams both ways.
+
+use std::{
+    error::Error,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use http::{Request, Response, StatusCode, Uri, Version, header, request, uri};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, ext::on_informational};
+use hyper_util::{
+    client::legacy::{
+        self, Client,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use tokio::time::{sleep, timeout_at};
+use tower_service::Service;
+
+use super::{
+    Peer,
+    body::{Reclaimable, Shelf},
+    headers,
+    refuse::Refusal,
+};
+use crate::{
+    config::{OnTimeout, Target, WaitFor, WhenShut},
+    dial::{DialError, DialFault, Dialer, Stream},
+    gate::Verdict,
+    session::House,
+    upstream::Body,
+};
+
+/// Idle connections to the upstream are given up before it does: uvicorn hangs up after 5 s, and a request written into
+/// a connection that is being closed is lost.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// The HTTP client of the configured upstream.
+#[derive(Debug)]
+pub struct Proxy {
+    client: Client<Connector, Reclaimable>,
+    target: uri::Parts,
+}
+
+#[derive(Clone)]
+struct Connector(Dialer);
+
+/// Why a request has no answer.
+enum Trouble {
+    /// Nothing listens, and the request is as it came.
+    Refused,
+    /// Anything else.
+    Answered(Refusal),
+}
+
+impl Proxy {
+    /// A client of the backend behind `dialer`.
+    #[must_use]
+    pub fn new(dialer: Dialer, upstream: &Target) -> Self {
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE).http1_preserve_header_case(true);
+        // The pool keeps connections by the authority, and a request without Host gets it as one.
+        let mut target = uri::Parts::default();
+        target.scheme = Some(uri::Scheme::HTTP);
+        let authority = upstream.authority().parse();
+        target.authority = Some(authority.unwrap_or_else(|_| uri::Authority::from_static("upstream")));
+        Self { client: client.build(Connector(dialer)), target }
+    }
+
+    /// Answers one request: the upstream's answer, or why there is none.
+    pub(super) async fn answer<U>(&self, house: &House<U>, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let route = house.config.route_of(head.uri.path());
+        let deadline = Instant::now() + house.config.routes[route].gate.hold_timeout;
+        let takes_interim = head.version >= Version::HTTP_11;
+        self.prepare(&mut head, peer);
+        let shelf = Shelf::new(body);
+        let mut refused = 0;
+        loop {
+            if let Err(refusal) = wait(house, route, deadline).await {
+                return refusal.into_response();
+            }
+            let mut request = Request::from_parts(head.clone(), shelf.lend());
+            if takes_interim {
+                let interim = peer.interim.clone();
+                on_informational(&mut request, move |answer| interim.send(answer.status(), answer.headers()));
+            }
+            match self.send(request, &shelf).await {
+                Ok(response) => return response,
+                Err(Trouble::Answered(refusal)) => return refusal.into_response(),
+                Err(Trouble::Refused) => {
+                    refused += 1;
+                    house.gate.dial_refused();
+                    if house.config.http.when_shut != WhenShut::Hold || Instant::now() >= deadline {
+                        return Refusal::new(StatusCode::BAD_GATEWAY, "upstream unreachable").into_response();
+                    }
+                    sleep(house.config.upstream.backoff.pause(refused, fastrand::f64())).await;
+                }
+            }
+        }
+    }
+
+    fn prepare(&self, head: &mut request::Parts, peer: &Peer) {
+        headers::strip_hop_by_hop(&mut head.headers);
+        headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
+        // The client is told to go on when its body is first read, which is not before the request is on its way.
+        head.headers.remove(header::EXPECT);
+        let mut target = uri::Parts::default();
+        target.scheme.clone_from(&self.target.scheme);
+        target.authority.clone_from(&self.target.authority);
+        target.path_and_query =
+            head.uri.path_and_query().cloned().or_else(|| Some(uri::PathAndQuery::from_static("/")));
+        head.uri = Uri::from_parts(target).unwrap_or_default();
+        head.version = Version::HTTP_11;
+    }
+
+    async fn send(&self, request: Request<Reclaimable>, shelf: &Shelf) -> Result<Response<Body>, Trouble> {
+        match self.client.request(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Trouble::bad_answer()),
+            Ok(mut response) => {
+                headers::check_response(response.headers_mut()).map_err(|_| Trouble::bad_answer())?;
+                headers::strip_hop_by_hop(response.headers_mut());
+                *response.version_mut() = Version::HTTP_11;
+                Ok(response.map(BodyExt::boxed))
+            }
+            Err(error) => Err(trouble(&error, shelf)),
+        }
+    }
+}
+
+/// Returns when the request may go on, or with what to answer instead.
+async fn wait<U>(house: &House<U>, route: usize, deadline: Instant) -> Result<(), Refusal> {
+    let busy = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+    let lane = match house.config.http.wait_for {
+        WaitFor::Upstream => house.gate.upstream(),
+        WaitFor::All => house.gate.lane(route),
+    };
+    let mut verdict = lane.subscribe();
+    let may_pass = match &*verdict.borrow_and_update() {
+        Verdict::Open | Verdict::Degraded { .. } => return Ok(()),
+        // What comes over a connection that is still there is passed on as long as the backend takes it.
+        Verdict::Draining => return Ok(()),
+        Verdict::Shut { .. } => house.config.http.when_shut,
+    };
+    match may_pass {
+        WhenShut::Pass => return Ok(()),
+        WhenShut::Refuse => return Err(busy("not ready")),
+        WhenShut::Hold => {}
+    }
+    let Some(_place) = house.budget.enter() else { return Err(busy("too many waiting")) };
+    house.gate.arrived();
+    let _waiting = lane.waiting();
+    let changed = verdict.wait_for(|verdict| !matches!(verdict, Verdict::Shut { .. }));
+    let outcome = timeout_at(deadline.into(), changed).await.map(|changed| changed.is_ok_and(|v| v.is_open()));
+    match (outcome, house.config.routes[route].gate.on_timeout) {
+        (Ok(true), _) | (Err(_), OnTimeout::Pass) => Ok(()),
+        (Ok(false), _) => Err(busy("restarting")),
+        (Err(_), OnTimeout::Close) => Err(busy("not ready in time")),
+    }
+}
+
+fn trouble(error: &legacy::Error, shelf: &Shelf) -> Trouble {
+    let refusal = |status, reason| Trouble::Answered(Refusal::new(status, reason));
+    match dial_error(error).map(|dial| dial.fault) {
+        Some(DialFault::Refused) if shelf.is_untouched() => Trouble::Refused,
+        Some(DialFault::Timeout) => refusal(StatusCode::GATEWAY_TIMEOUT, "upstream timeout"),
+        Some(DialFault::Refused | DialFault::Dns | DialFault::Tls | DialFault::Unreachable(_)) => {
+            refusal(StatusCode::BAD_GATEWAY, "upstream unreachable")
+        }
+        None if shelf.is_broken() => refusal(StatusCode::BAD_REQUEST, "bad request body"),
+        None => Trouble::bad_answer(),
+    }
+}
+
+impl Trouble {
+    fn bad_answer() -> Self {
+        Self::Answered(Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer"))
+    }
+}
+
+fn dial_error(error: &legacy::Error) -> Option<&DialError> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(dial) = error.downcast_ref::<DialError>() {
+            return Some(dial);
+        }
+        source = error.source();
+    }
+    None
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let dialer = self.0.clone();
+        Box::pin(async move { dialer.connect().await.map(TokioIo::new) })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}

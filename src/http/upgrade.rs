@@ -1,0 +1,165 @@
+//! The server's half of the opening handshake (RFC 6455 §4.2), and what an early accept may answer. PURE.
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
+    header::{self, HeaderName},
+    request,
+};
+use tungstenite::handshake::derive_accept_key;
+
+use super::refuse::Refusal;
+use crate::{
+    config::{self, Accept, AllowedOrigins},
+    session::deferral::Deferral,
+    upstream::{has_token, tokens},
+};
+
+/// The only version there is (RFC 6455 §4.1).
+const VERSION: &str = "13";
+
+/// The length of 16 bytes in base64 (RFC 6455 §4.1).
+const KEY_LENGTH: usize = 24;
+
+/// What a request turns out to be.
+#[derive(Debug)]
+pub(super) enum Examined {
+    /// No WebSocket.
+    Plain,
+    /// A handshake that may be answered with this Sec-WebSocket-Accept.
+    WebSocket(HeaderValue),
+    /// A handshake that breaks RFC 6455.
+    Malformed(Refusal),
+}
+
+/// Tells WebSocket handshakes from other requests, and good ones from bad ones.
+#[must_use]
+pub(super) fn examine(request: &request::Parts) -> Examined {
+    if !has_token(&request.headers, header::UPGRADE, "websocket") {
+        return Examined::Plain;
+    }
+    match check(request) {
+        Ok(accept) => Examined::WebSocket(accept),
+        Err(refusal) => Examined::Malformed(refusal),
+    }
+}
+
+/// The subprotocol with which this handshake may be answered early: none where none was offered.
+///
+/// # Errors
+/// Why the backend has to answer it.
+pub(super) fn early(
+    request: &request::Parts,
+    policy: &config::Gate,
+    secure: bool,
+) -> Result<Option<HeaderValue>, Deferral> {
+    if policy.accept == Accept::Deferred {
+        return Err(Deferral::Policy);
+    }
+    if !origin_is_allowed(&request.headers, &policy.allowed_origins, secure) {
+        return Err(Deferral::Origin);
+    }
+    let offered: Vec<&str> = tokens(&request.headers, header::SEC_WEBSOCKET_PROTOCOL).collect();
+    let answer = policy.subprotocols.iter().find(|known| offered.contains(&known.as_str()));
+    match (answer, policy.accept) {
+        (Some(answer), _) => HeaderValue::try_from(answer).map(Some).map_err(|_| Deferral::Subprotocol),
+        (None, Accept::Early) => Ok(None),
+        (None, Accept::Auto | Accept::Deferred) if offered.is_empty() => Ok(None),
+        (None, Accept::Auto | Accept::Deferred) => Err(Deferral::Subprotocol),
+    }
+}
+
+/// Makes a stripped request an upgrade request again.
+pub(super) fn ask(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+fn check(request: &request::Parts) -> Result<HeaderValue, Refusal> {
+    if request.method != Method::GET {
+        return Err(bad("a WebSocket handshake is a GET request"));
+    }
+    if request.version < Version::HTTP_11 {
+        return Err(bad("a WebSocket handshake needs HTTP/1.1"));
+    }
+    if !has_token(&request.headers, header::CONNECTION, "upgrade") {
+        return Err(bad("Connection does not name Upgrade"));
+    }
+    if has_body(&request.headers) {
+        return Err(bad("a WebSocket handshake has no body"));
+    }
+    check_version(&request.headers)?;
+    let key = one(&request.headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
+    let key = key.ok_or_else(|| bad("Sec-WebSocket-Key must be 16 bytes in base64, once"))?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| bad("Sec-WebSocket-Key cannot be answered"))
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    match one(headers, header::SEC_WEBSOCKET_VERSION) {
+        Some(version) if version == VERSION => Ok(()),
+        Some(_) | None => Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is spoken here")
+            .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION))),
+    }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    length || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn is_key(key: &str) -> bool {
+    let Some(digits) = key.strip_suffix("==") else { return false };
+    key.len() == KEY_LENGTH && digits.bytes().all(|digit| digit.is_ascii_alphanumeric() || b"+/".contains(&digit))
+}
+
+fn one(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line.to_str().ok().map(str::trim),
+        (Some(_), Some(_)) | (None, _) => None,
+    }
+}
+
+/// RFC 6455 §10.2: browsers send Origin, and whoever answers the handshake owns the decision.
+fn origin_is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins, secure: bool) -> bool {
+    if !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    let (same_host, origins) = match allowed {
+        AllowedOrigins::Any => return true,
+        AllowedOrigins::Listed { same_host, origins } => (*same_host, origins),
+    };
+    let Some(origin) = one(headers, header::ORIGIN).map(str::to_ascii_lowercase) else { return false };
+    origins.contains(&origin) || (same_host && is_same_host(&origin, headers, secure))
+}
+
+/// The origin's host and port are those of the request. The scheme may differ: whoever ended TLS in front of readygate
+/// knows it, readygate may not. A port left out is the default one of either scheme.
+fn is_same_host(origin: &str, headers: &HeaderMap, secure: bool) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some(host) = one(headers, header::HOST) else { return false };
+    let default = |https: bool| if https { 443 } else { 80 };
+    let asked = host.to_ascii_lowercase();
+    let (origin_host, origin_port) = split_port(authority);
+    let (host, port) = split_port(&asked);
+    let origin_port = origin_port.unwrap_or_else(|| default(scheme == "https"));
+    let port_agrees = match port {
+        Some(port) => port == origin_port,
+        None => origin_port == default(secure) || origin_port == default(scheme == "https"),
+    };
+    !host.is_empty() && origin_host == host && port_agrees
+}
+
+fn split_port(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        Some(_) | None => (authority, None),
+    }
+}
+
+fn bad(what: &'static str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, what)
+}
+
+#[cfg(test)]
+#[path = "upgrade_tests.rs"]
+mod tests;

@@ -1,0 +1,109 @@
+//! The public port: takes connections, ends TLS where so configured, hands each to `http`.
+
+pub mod descriptors;
+pub mod tls;
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    dial::Stream,
+    http::{self, Site},
+};
+
+/// Connections that may wait to be taken. A cold start brings them all at once; the kernel caps it at its own
+/// `net.core.somaxconn` (4096 by default).
+const BACKLOG: u32 = 4096;
+
+/// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The configuration key.
+    pub key: &'static str,
+    /// Its value.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    pub error: io::Error,
+}
+
+/// Binds `address`, which `key` of the configuration names.
+///
+/// # Errors
+/// The port is taken, or not this process's to take.
+pub fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| BindError { key, address, error })
+}
+
+/// Takes connections for ever; dropped, it takes no more, and those taken go on.
+pub async fn serve(listener: TcpListener, site: Arc<Site>, tls: Option<TlsAcceptor>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let (site, tls) = (Arc::clone(&site), tls.clone());
+                let tasks = site.tasks.clone();
+                tasks.spawn(welcome(site, stream, address, tls));
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "connection not taken");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn welcome(site: Arc<Site>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+    // Small frames must not wait for an acknowledgement; a socket that refuses the option still works.
+    let _ = stream.set_nodelay(true);
+    let stream = match tls {
+        None => Stream::Tcp(stream),
+        Some(tls) => match timeout(site.house.config.server.header_timeout, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
+            Ok(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
+            Err(_) => return tracing::debug!(peer = %address, "TLS handshake took too long"),
+        },
+    };
+    http::serve(site, stream, address).await;
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, address, error } = self;
+        write!(f, "{key}: cannot listen on {address}: {error}")?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(f, "; another process has port {}", address.port()),
+            io::ErrorKind::PermissionDenied => write!(f, "; ports below 1024 need a privilege"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_its_key() {
+        let first = bind("server.listen", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = bind("admin.listen", address).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("admin.listen: cannot listen on {address}: ")), "{error}");
+        assert!(error.ends_with(&format!("another process has port {}", address.port())), "{error}");
+    }
+}

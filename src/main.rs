@@ -1,0 +1,161 @@
+//! Arguments, configuration, log, run, exit code: 0 done or drained, 1 failed, 2 wrong usage or configuration.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use readygate::{
+    app::{App, StartError},
+    cli,
+    config::{Config, Environment},
+    listen::descriptors,
+    telemetry::log,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+/// Wrong usage or configuration, as clap has it too.
+const MISUSED: u8 = 2;
+
+/// A sidecar reverse proxy that holds WebSocket clients until the backend is ready.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy (the default).
+    Run(Run),
+    /// Say every problem of a configuration, with line and column.
+    Check(Check),
+    /// Show the main job without any other program: a slow backend, a gate and clients in one process.
+    Demo(cli::demo::Options),
+    /// Print the JSON schema of proxy.toml.
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The configuration file.
+    #[arg(long, short, default_value = "proxy.toml", env = "READYGATE_CONFIG")]
+    config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The configuration file.
+    #[arg(long, short, default_value = "proxy.toml", env = "READYGATE_CONFIG")]
+    config: PathBuf,
+    /// Run each check once and print verdict, latency and reason.
+    #[arg(long)]
+    live: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => run(&arguments.run.config),
+        Some(Command::Run(run_arguments)) => run(&run_arguments.config),
+        Some(Command::Check(check)) => check_config(&check),
+        Some(Command::Demo(options)) => demo(&options),
+        Some(Command::Schema) => cli::schema::print(&mut io::stdout()).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+fn run(path: &Path) -> io::Result<ExitCode> {
+    let loaded = match Config::load_with_warnings(path, &Environment::of_process()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            writeln!(io::stderr(), "{problems}")?;
+            return Ok(ExitCode::from(MISUSED));
+        }
+    };
+    let config = loaded.config;
+    let _log = log::init(config.log.format, config.log.level, io::stdout().is_terminal()).map_err(io::Error::other)?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let runtime = runtime(config.server.workers.get())?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            tracing::error!("{error}");
+            Ok(fail(&error))
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    let (platform, patience) = (config.profile.place.label(), config.profile.patience);
+    // From the first line of the log on, a signal drains.
+    let stop = stop_signal();
+    let app = App::new(config)?;
+    if let (Ok(public), Ok(admin)) = (app.public_address(), app.admin_address()) {
+        let open_files = descriptors::raise().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+            None
+        });
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(%public, %admin, platform, patience, open_files, version, "listening");
+    }
+    app.run(stop).await;
+    Ok(())
+}
+
+/// Takes signals from this call on, and resolves on SIGTERM or SIGINT. SIGHUP, which by default would kill, is answered by a
+/// log line: the configuration is read at the start only. A process that cannot take signals runs until it is killed. Must be
+/// called in a runtime.
+fn stop_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    async move {
+        let (Ok(mut term), Ok(mut int), Ok(mut hangup)) = signals else {
+            tracing::error!("signals cannot be taken: this process will not drain");
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::select! {
+                _ = term.recv() => return,
+                _ = int.recv() => return,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at the start only; restart to change it"),
+            }
+        }
+    }
+}
+
+fn check_config(check: &Check) -> io::Result<ExitCode> {
+    let mut out = io::stdout();
+    let Some(config) = cli::check::run(&check.config, &Environment::of_process(), &mut out)? else {
+        return Ok(ExitCode::from(MISUSED));
+    };
+    if !check.live {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let all_pass = runtime(1)?.block_on(cli::live::run(&config, &mut out))?;
+    Ok(if all_pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn demo(options: &cli::demo::Options) -> io::Result<ExitCode> {
+    let nothing_lost = runtime(2)?.block_on(cli::demo::run(options, io::stdout().is_terminal()))?;
+    Ok(if nothing_lost { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    // Standard error is all that is left.
+    let _ = writeln!(io::stderr(), "readygate: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,91 @@
+//! What a session leaves behind: a line per transition, its timeline, its ledger.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::Level;
+
+use super::{
+    ClientStream,
+    drive::{Drive, Leg},
+    ledger::Ledger,
+    outcome::Outcome,
+    state::State,
+};
+use crate::{
+    telemetry::{
+        metrics::{Fate, Side},
+        millis,
+    },
+    upstream::Upstream,
+    wire::close,
+};
+
+impl<C: ClientStream, U: Upstream> Drive<C, U> {
+    /// Notes the way from `before` to the present state.
+    pub(super) fn note(&mut self, before: State) {
+        let after = self.machine.state();
+        if after == before {
+            return;
+        }
+        let reason = std::mem::take(&mut self.reason);
+        match after {
+            State::Done(outcome) => self.note_end(before, outcome, &reason),
+            State::Arrived | State::Held | State::Dialing | State::Replaying | State::Open | State::Closing(_) => {
+                self.note_step(before, after, &reason)
+            }
+        }
+    }
+
+    fn note_step(&self, before: State, after: State, reason: &str) {
+        let (from, to) = (before.label(), after.label());
+        let now = Instant::now().into_std();
+        let spent_ms = millis(self.entry.as_ref().map_or(Duration::ZERO, |entry| entry.step(to, reason, now)));
+        tracing::info!(session = self.seq, from, to, reason, spent_ms, "session {to}");
+    }
+
+    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str) {
+        let (session, from, to) = (self.seq, before.label(), outcome.label());
+        let now = Instant::now().into_std();
+        let Some(entry) = self.entry.take() else { return };
+        let path = entry.path().to_owned();
+        let spent_ms = millis(entry.finish(to, reason, now));
+        match outcome.level() {
+            Level::ERROR => tracing::error!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
+            Level::WARN => tracing::warn!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
+            _ => tracing::info!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
+        }
+    }
+
+    /// Closes the books.
+    pub(super) fn settle(&mut self) {
+        if let Leg::Here(client) = &self.client {
+            self.ledger.received = client.hold().frames() as u64;
+            self.ledger.refused = client.hold().left_frames();
+        }
+        if let Some(splice) = &self.splice {
+            (self.ledger.delivered, self.ledger.refused) = splice.delivered();
+            let placed = splice.placed();
+            self.count_close(placed.client, Side::Client);
+            self.count_close(placed.upstream, Side::Upstream);
+        }
+        self.count_ledger();
+    }
+
+    fn count_close(&self, placed: bool, side: Side) {
+        if placed {
+            self.house.metrics.close_sent(side, close::RESTART);
+        }
+    }
+
+    fn count_ledger(&self) {
+        let Ledger { received, delivered, refused } = self.ledger;
+        self.house.metrics.frames(Fate::Received, received);
+        self.house.metrics.frames(Fate::Delivered, delivered);
+        self.house.metrics.frames(Fate::Refused, refused);
+        if !self.ledger.is_balanced() {
+            self.house.metrics.ledger_imbalance();
+            tracing::error!(session = self.seq, received, delivered, refused, "ledger out of balance");
+        }
+    }
+}

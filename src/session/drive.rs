@@ -1,0 +1,268 @@
+//! Leads one session: names what happens, asks the machine, obeys. The arms of the select name inputs and nothing else.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Arrival, ClientStream, House, ReplySender,
+    client::Client,
+    event::{Action, Input},
+    ledger::Ledger,
+    outcome::Outcome,
+    registry::Entry,
+    state::{Machine, State},
+};
+use crate::{
+    config::Route,
+    gate::{Lane, Permit, Verdict},
+    hold::budget::Lease,
+    splice::{Event, Splice},
+    upstream::{Answer, Fault, Joined, Upstream},
+};
+
+pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Leads a session from arrival to outcome, which it returns. `upgrade` gives the client's stream, and bytes that came
+/// with the request, once a 101 has been sent; none if the client went before.
+///
+/// No `async fn`: that would keep room for its arguments beside the session made of them, for as long as it lives.
+pub fn run<C, U, F>(
+    house: Arc<House<U>>,
+    arrival: Arrival,
+    reply: ReplySender,
+    upgrade: F,
+) -> impl Future<Output = Outcome> + Send
+where
+    C: ClientStream,
+    U: Upstream,
+    F: Future<Output = Option<(C, Bytes)>> + Send + 'static,
+{
+    house.gate.arrived();
+    let mut drive = Drive::new(house, arrival, reply, Box::pin(upgrade));
+    let mut input = drive.first_input();
+    async move {
+        loop {
+            drive.handle(input);
+            if let State::Done(outcome) = drive.machine.state() {
+                drive.settle();
+                return outcome;
+            }
+            input = drive.next_input().await;
+        }
+    }
+}
+
+/// A session under way.
+pub(super) struct Drive<C, U: Upstream> {
+    pub(super) house: Arc<House<U>>,
+    /// Its route's gate.
+    pub(super) lane: Lane,
+    pub(super) machine: Machine,
+    /// Left when the session ends.
+    pub(super) entry: Option<Entry>,
+    /// Its number: who arrived first goes first.
+    pub(super) seq: u64,
+    pub(super) arrival: Arrival,
+    pub(super) reply: Option<ReplySender>,
+    pub(super) told: Boxed<()>,
+    pub(super) cut_seen: bool,
+    pub(super) client: Leg<C>,
+    /// A place in the hold budget, until the client's hold takes it, and again from there to the end of the replay.
+    pub(super) lease: Option<Lease>,
+    pub(super) turn: Option<Boxed<Permit>>,
+    pub(super) permit: Option<Permit>,
+    pub(super) dial: Option<Boxed<Result<Answer<U::Stream>, Fault>>>,
+    pub(super) joined: Option<Joined<U::Stream>>,
+    pub(super) splice: Option<Splice<C, U::Stream>>,
+    pub(super) ledger: Ledger,
+    pub(super) was_held: bool,
+    /// Why the next transition happens.
+    pub(super) reason: String,
+}
+
+/// The client's side before the join.
+pub(super) enum Leg<C> {
+    /// No 101 has been sent, or it is on its way.
+    Pending(Boxed<Option<(C, Bytes)>>),
+    /// Accepted. Boxed, for an open session has none and should not pay for it.
+    Here(Box<Client<C>>),
+    /// With the splice, or gone.
+    Gone,
+}
+
+/// What an arm of the select saw.
+enum Seen<C, S> {
+    Input(Input),
+    Turn(Permit),
+    Dialed(Result<Answer<S>, Fault>),
+    Upgraded(Option<(C, Bytes)>),
+    Spliced(Event),
+}
+
+impl<C: ClientStream, U: Upstream> Drive<C, U> {
+    fn new(house: Arc<House<U>>, arrival: Arrival, reply: ReplySender, upgrade: Boxed<Option<(C, Bytes)>>) -> Self {
+        let machine = Machine::new(&house.config.routes[arrival.route].gate, arrival.at);
+        let lane = house.gate.lane(arrival.route);
+        let path = arrival.request.uri.path();
+        let entry = house.registry.enter(path, arrival.peer, arrival.at, machine.state().label());
+        let drain = house.drain.clone();
+        Self {
+            seq: entry.id(),
+            machine,
+            entry: Some(entry),
+            reply: Some(reply),
+            told: Box::pin(async move { drain.told().await }),
+            cut_seen: false,
+            client: Leg::Pending(upgrade),
+            lease: None,
+            turn: None,
+            permit: None,
+            dial: None,
+            joined: None,
+            splice: None,
+            ledger: Ledger::default(),
+            was_held: false,
+            reason: String::new(),
+            lane,
+            house,
+            arrival,
+        }
+    }
+
+    fn first_input(&mut self) -> Input {
+        let verdict = self.lane.verdict();
+        self.reason = blockers(&verdict);
+        match verdict {
+            Verdict::Open | Verdict::Degraded { .. } => Input::GateOpen,
+            Verdict::Shut { .. } => Input::GateShut,
+            Verdict::Draining => Input::Draining,
+        }
+    }
+
+    /// What the configuration says of its path.
+    pub(super) fn route(&self) -> &Route {
+        &self.house.config.routes[self.arrival.route]
+    }
+
+    /// Waits for the next thing that the machine must know of.
+    async fn next_input(&mut self) -> Input {
+        loop {
+            let input = match self.see().await {
+                Seen::Input(input) => Some(self.explain(input)),
+                Seen::Turn(permit) => Some(self.turned(permit)),
+                Seen::Dialed(result) => Some(self.dialed(result)),
+                Seen::Upgraded(leg) => self.upgraded(leg),
+                Seen::Spliced(event) => Some(self.spliced(event)),
+            };
+            if let Some(input) = input {
+                return input;
+            }
+        }
+    }
+
+    async fn see(&mut self) -> Seen<C, U::Stream> {
+        let may_be_told = matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing);
+        let deadline = self.machine.deadline();
+        let entry = self.entry.as_ref();
+        let progress = |bytes, frames| entry.into_iter().for_each(|entry| entry.held(bytes, frames));
+        tokio::select! {
+            biased;
+            () = self.house.drain.cut_due(), if !self.cut_seen => Seen::Input(Input::CutDue),
+            () = &mut self.told, if may_be_told => Seen::Input(Input::Draining),
+            () = closed(self.reply.as_mut()) => Seen::Input(Input::ClientLost),
+            seen = self.client.next(progress) => seen,
+            permit = maybe(self.turn.as_mut()) => Seen::Turn(permit),
+            result = maybe(self.dial.as_mut()) => Seen::Dialed(result),
+            event = splicing(self.splice.as_mut()) => Seen::Spliced(event),
+            () = until(deadline) => Seen::Input(Input::Deadline),
+        }
+    }
+
+    /// Notes why an input came, where that is known.
+    fn explain(&mut self, input: Input) -> Input {
+        self.cut_seen |= input == Input::CutDue;
+        match &input {
+            Input::Deadline => self.reason = blockers(&self.lane.verdict()),
+            Input::Violated(violation) => violation.what.clone_into(&mut self.reason),
+            _ => {}
+        }
+        input
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        let before = self.machine.state();
+        let action = self.machine.handle(input, Instant::now().into_std());
+        self.note(before);
+        self.obey(action);
+    }
+
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::Wait | Action::Relay => {}
+            Action::Hold => self.hold(0),
+            Action::HoldAgain(refusals) => self.hold_again(refusals),
+            Action::Dial => self.dial(0),
+            Action::DialAfter(failures) => self.dial(failures),
+            Action::Join => self.join(),
+            Action::Cut => self.cut(),
+            Action::Dismiss(outcome) => self.dismiss(outcome),
+            Action::Echo(closed) => self.echo(closed),
+            Action::End => self.stop_dialing(),
+        }
+    }
+}
+
+impl<C: ClientStream> Leg<C> {
+    async fn next<S>(&mut self, progress: impl Fn(usize, usize)) -> Seen<C, S> {
+        match self {
+            Self::Pending(upgrade) => Seen::Upgraded(upgrade.await),
+            Self::Here(client) => Seen::Input(client.next(progress).await),
+            Self::Gone => std::future::pending().await,
+        }
+    }
+}
+
+fn blockers(verdict: &Verdict) -> String {
+    verdict.blockers().iter().chain(verdict.missing()).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+async fn maybe<T>(future: Option<&mut Boxed<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn closed(reply: Option<&mut ReplySender>) {
+    match reply {
+        Some(reply) => reply.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn splicing<C, S>(splice: Option<&mut Splice<C, S>>) -> Event
+where
+    C: ClientStream,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match splice {
+        Some(splice) => splice.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::SystemTime};
+
+use http::{HeaderValue, Request, Response, StatusCode, request};
+use http_body_util::{BodyExt, Empty};
+use tokio::{
+    io::{AsyncReadExt, DuplexStream, duplex},
+    sync::oneshot,
+};
+
+use super::*;
+use crate::{
+    drain::Drain,
+    gate::Gate,
+    hold::budget::Budget,
+    session::{
+        Reply, deferral::Deferrals, outcome::Outcome, registry::Registry, simulation::scene::usual_configuration,
+    },
+    telemetry::metrics::Metrics,
+    wire::{
+        close::{self, control},
+        header::Opcode,
+    },
+};
+
+/// An upstream that wants another client.
+struct Unwilling;
+
+impl Upstream for Unwilling {
+    type Stream = DuplexStream;
+
+    async fn dial(&self, _: request::Parts, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+        let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        Ok(Answer::Declined(Box::new(response)))
+    }
+}
+
+fn house() -> Arc<House<Unwilling>> {
+    let (config, metrics) = (usual_configuration(), Metrics::new());
+    Arc::new(House {
+        gate: Gate::new(&config.upstream.checks, NonZeroUsize::MIN, Arc::clone(&metrics)),
+        budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
+        registry: Registry::new(Arc::clone(&metrics)),
+        deferrals: Deferrals::default(),
+        drain: Drain::new(config.drain.timeout),
+        metrics,
+        config,
+        upstream: Unwilling,
+    })
+}
+
+fn arrival() -> Arrival {
+    Arrival {
+        request: Request::new(()).into_parts().0,
+        accept: HeaderValue::from_static("accept"),
+        early: Ok(None),
+        route: 0,
+        peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        at: Instant::now().into_std(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_stream_comes_after_the_refusal_is_told_and_its_frames_are_counted() {
+    let (house, (sender, reply)) = (house(), oneshot::channel());
+    let (upgraded, upgrade) = oneshot::channel::<(DuplexStream, Bytes)>();
+    let session = tokio::spawn(run(Arc::clone(&house), arrival(), sender, async move { upgrade.await.ok() }));
+    assert!(matches!(reply.await, Ok(Reply::Early { .. })));
+    house.gate.report(0, Ok(()), std::time::Duration::ZERO, SystemTime::now());
+    let view = || house.registry.find(1, std::time::Instant::now()).unwrap();
+    while view().steps.last().unwrap().state != "closing" {
+        tokio::task::yield_now().await;
+    }
+    let (mut client, server) = duplex(1024);
+    let glued = Bytes::from(control(Opcode::Text, b"hi", Some([1; 4])));
+    upgraded.send((server, glued)).unwrap();
+    let mut told = Vec::new();
+    client.read_to_end(&mut told).await.unwrap();
+    drop(client);
+    assert_eq!(told, close::frame(close::UNAUTHORIZED, "refused by upstream"));
+    assert_eq!(session.await.unwrap(), Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED));
+    let books = house.metrics.books();
+    assert_eq!((books.received, books.delivered, books.refused), (1, 0, 1));
+}

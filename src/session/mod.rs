@@ -1,0 +1,95 @@
+//! One client WebSocket from arrival to outcome.
+//!
+//! `state` decides on each `event`, `drive` and its `steps` obey, `books` keeps the record, `client` is the accepted
+//! client while it is held and `compact` its request, `outcome` says how it ended, `ledger` what became of its frames,
+//! `registry` lets others look, `deferral` says why a client was not accepted early.
+
+mod books;
+mod client;
+mod compact;
+pub mod deferral;
+mod drive;
+pub mod event;
+pub mod ledger;
+pub mod outcome;
+pub mod registry;
+#[cfg(test)]
+mod simulation;
+pub mod state;
+mod steps;
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use http::{HeaderValue, Response, request, response};
+use tokio::sync::oneshot;
+
+use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry};
+use crate::{
+    config::Config, drain::Drain, gate::Gate, hold::budget::Budget, telemetry::metrics::Metrics, upstream::Body,
+};
+
+pub use self::drive::run;
+
+/// What every session shares. One per configuration: a session keeps the one it began with.
+#[derive(Debug)]
+pub struct House<U> {
+    /// What the operator asked for.
+    pub config: Config,
+    /// Whether sessions may pass.
+    pub gate: Gate,
+    /// What all holds together may take.
+    pub budget: Arc<Budget>,
+    /// Who is here.
+    pub registry: Arc<Registry>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Why clients were not accepted early.
+    pub deferrals: Deferrals,
+    /// When to leave.
+    pub drain: Drain,
+    /// The backend.
+    pub upstream: U,
+}
+
+/// A handshake request that is fit to be answered.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The request as it goes to the upstream.
+    pub request: request::Parts,
+    /// The Sec-WebSocket-Accept that belongs to its key.
+    pub accept: HeaderValue,
+    /// The subprotocol that an early accept answers, or why there can be none.
+    pub early: Result<Option<HeaderValue>, Deferral>,
+    /// The place in the configuration of its route.
+    pub route: usize,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// What the client's handshake request is answered.
+#[derive(Debug)]
+pub enum Reply {
+    /// readygate's own 101.
+    Early {
+        /// Sec-WebSocket-Accept.
+        accept: HeaderValue,
+        /// The subprotocol, if one is answered.
+        subprotocol: Option<HeaderValue>,
+    },
+    /// The upstream's 101.
+    Switch(Box<response::Parts>),
+    /// The upstream's refusal.
+    Decline(Box<Response<Body>>),
+    /// readygate's refusal.
+    Refuse(Farewell),
+}
+
+/// Where the answer goes. Closed when the client has gone.
+pub type ReplySender = oneshot::Sender<Reply>;
+
+/// The trait bounds of a client's stream.
+pub trait ClientStream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> ClientStream for S {}

@@ -1,0 +1,191 @@
+//! How a session ended: one value that gives metric label, HTTP status, Close code and log level. PURE.
+
+use http::StatusCode;
+use tracing::Level;
+
+use crate::{splice::flow::End, wire::close};
+
+/// Exactly one per session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was open, and one of the ends closed it.
+    Completed,
+    /// The client went without a Close.
+    ClientGone,
+    /// It answered no ping while held.
+    ClientSilent,
+    /// `gate.hold_timeout` was over before the gate opened.
+    HoldTimeout,
+    /// Its hold, or the budget of all holds, was full and the policy is `close`.
+    HoldFull,
+    /// `hold.sessions` are held already.
+    TooMany,
+    /// A message larger than may ever be held.
+    TooBig,
+    /// The client broke RFC 6455 while held.
+    ProtocolError,
+    /// The client sent text that is not UTF-8 while held.
+    InvalidPayload,
+    /// A frame that began did not end within `hold.frame_timeout`.
+    FrameTimeout,
+    /// The upstream answered the handshake with this status instead of 101.
+    UpstreamRefused(StatusCode),
+    /// No connection to the upstream after all tries.
+    UpstreamUnreachable,
+    /// The upstream did not answer the handshake in time.
+    UpstreamTimeout,
+    /// The upstream's answer to the handshake was no valid 101, or not what the client had been told.
+    BadHandshake,
+    /// The upstream went without a Close.
+    UpstreamLost,
+    /// readygate drained.
+    Drained,
+    /// readygate's own fault.
+    Internal,
+}
+
+/// What a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Before the 101.
+    pub status: StatusCode,
+    /// After the 101.
+    pub code: u16,
+    /// Public words: short, machine-readable, naming no internal host.
+    pub reason: &'static str,
+}
+
+impl Outcome {
+    /// Metric label and log field.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::ClientGone => "client_gone",
+            Self::ClientSilent => "client_silent",
+            Self::HoldTimeout => "hold_timeout",
+            Self::HoldFull => "hold_full",
+            Self::TooMany => "too_many",
+            Self::TooBig => "too_big",
+            Self::ProtocolError => "protocol_error",
+            Self::InvalidPayload => "invalid_payload",
+            Self::FrameTimeout => "frame_timeout",
+            Self::UpstreamRefused(_) => "upstream_refused",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::BadHandshake => "bad_handshake",
+            Self::UpstreamLost => "upstream_lost",
+            Self::Drained => "drained",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What the client is told; `close_codes` maps an upstream's refusal to a Close code. None where both ends have
+    /// already parted, or there is nobody to tell.
+    #[must_use]
+    pub fn farewell(self, close_codes: &[(u16, u16)]) -> Option<Farewell> {
+        let (status, code, reason) = match self {
+            Self::Completed | Self::ClientGone => return None,
+            Self::ClientSilent => (StatusCode::REQUEST_TIMEOUT, close::POLICY, "no answer to pings"),
+            Self::HoldTimeout => (StatusCode::SERVICE_UNAVAILABLE, close::TRY_AGAIN, "not ready in time"),
+            Self::HoldFull => (StatusCode::SERVICE_UNAVAILABLE, close::TRY_AGAIN, "hold full"),
+            Self::TooMany => (StatusCode::SERVICE_UNAVAILABLE, close::TRY_AGAIN, "too many waiting"),
+            Self::TooBig => (StatusCode::PAYLOAD_TOO_LARGE, close::TOO_BIG, "message too big"),
+            Self::ProtocolError => (StatusCode::BAD_REQUEST, close::PROTOCOL_ERROR, "protocol error"),
+            Self::InvalidPayload => (StatusCode::BAD_REQUEST, close::INVALID_PAYLOAD, "invalid payload"),
+            Self::FrameTimeout => (StatusCode::REQUEST_TIMEOUT, close::POLICY, "frame not finished in time"),
+            Self::UpstreamRefused(status) => (status, refusal_code(status, close_codes), "refused by upstream"),
+            Self::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, close::BAD_GATEWAY, "upstream unreachable"),
+            Self::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, close::BAD_GATEWAY, "upstream timeout"),
+            Self::BadHandshake => (StatusCode::BAD_GATEWAY, close::BAD_GATEWAY, "bad upstream handshake"),
+            Self::UpstreamLost => (StatusCode::BAD_GATEWAY, close::RESTART, "upstream lost"),
+            Self::Drained => (StatusCode::SERVICE_UNAVAILABLE, close::RESTART, "restarting"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, close::INTERNAL, "internal error"),
+        };
+        Some(Farewell { status, code, reason })
+    }
+
+    /// How loud the log line is: a client's doing is information, the service's trouble a warning, our own an error.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::Completed
+            | Self::ClientGone
+            | Self::ClientSilent
+            | Self::TooBig
+            | Self::ProtocolError
+            | Self::InvalidPayload
+            | Self::FrameTimeout
+            | Self::UpstreamRefused(_)
+            | Self::Drained => Level::INFO,
+            Self::HoldTimeout
+            | Self::HoldFull
+            | Self::TooMany
+            | Self::UpstreamUnreachable
+            | Self::UpstreamTimeout
+            | Self::BadHandshake
+            | Self::UpstreamLost => Level::WARN,
+            Self::Internal => Level::ERROR,
+        }
+    }
+}
+
+impl From<End> for Outcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::Completed => Self::Completed,
+            End::ClientGone => Self::ClientGone,
+            End::UpstreamLost => Self::UpstreamLost,
+            End::Drained => Self::Drained,
+        }
+    }
+}
+
+fn refusal_code(status: StatusCode, close_codes: &[(u16, u16)]) -> u16 {
+    close_codes.iter().find(|(from, _)| *from == status.as_u16()).map_or(close::BAD_GATEWAY, |(_, code)| *code)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    const CODES: &[(u16, u16)] = &[(401, close::UNAUTHORIZED), (403, close::FORBIDDEN)];
+
+    fn told(outcome: Outcome) -> (u16, u16) {
+        let farewell = outcome.farewell(CODES).unwrap();
+        (farewell.status.as_u16(), farewell.code)
+    }
+
+    #[test]
+    fn each_outcome_tells_the_client_what_the_table_of_close_codes_says() {
+        for (outcome, expected) in [
+            (Outcome::ClientSilent, (408, 1008)),
+            (Outcome::HoldTimeout, (503, 1013)),
+            (Outcome::HoldFull, (503, 1013)),
+            (Outcome::TooMany, (503, 1013)),
+            (Outcome::TooBig, (413, 1009)),
+            (Outcome::ProtocolError, (400, 1002)),
+            (Outcome::InvalidPayload, (400, 1007)),
+            (Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED), (401, 3000)),
+            (Outcome::UpstreamRefused(StatusCode::FORBIDDEN), (403, 3003)),
+            (Outcome::UpstreamRefused(StatusCode::NOT_FOUND), (404, 1014)),
+            (Outcome::UpstreamUnreachable, (502, 1014)),
+            (Outcome::UpstreamTimeout, (504, 1014)),
+            (Outcome::BadHandshake, (502, 1014)),
+            (Outcome::UpstreamLost, (502, 1012)),
+            (Outcome::Drained, (503, 1012)),
+            (Outcome::Internal, (500, 1011)),
+        ] {
+            assert_eq!(told(outcome), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn no_failure_is_ever_told_as_a_normal_end() {
+        assert!(
+            [Outcome::HoldTimeout, Outcome::Internal, Outcome::Drained].iter().all(|o| told(*o).1 != close::NORMAL)
+        );
+        assert_eq!(Outcome::Completed.farewell(CODES), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! What the machine's actions do: hold, dial, join, dismiss.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, header};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Arrival, ClientStream, Reply,
+    client::Client,
+    compact::compact,
+    drive::{Drive, Leg},
+    event::Input,
+    outcome::Outcome,
+    state::State,
+};
+use crate::{
+    gate::Permit,
+    hold::Hold,
+    splice::{Event, Splice},
+    telemetry::metrics::Side,
+    upstream::{Answer, Fault, Joined, Upstream},
+    wire::{boundary::Boundary, scan::ClientClose},
+};
+
+impl<C: ClientStream, U: Upstream> Drive<C, U> {
+    /// Takes a place in the budget, accepts early where that may be, and queues for a turn after `refusals` refused dials.
+    pub(super) fn hold(&mut self, refusals: u32) {
+        self.was_held = true;
+        self.permit = None;
+        if self.lease.is_none() && !self.machine.is_accepted() {
+            self.lease = self.house.budget.enter();
+            if self.lease.is_none() {
+                return self.handle(Input::NoRoom);
+            }
+            self.accept_early();
+        }
+        let (lane, seq, pause) = (self.lane.clone(), self.seq, self.pause(refusals));
+        self.turn = Some(Box::pin(async move {
+            rest(pause).await;
+            lane.turn(seq).await
+        }));
+    }
+
+    /// The gate was wrong: nothing listens.
+    pub(super) fn hold_again(&mut self, refusals: u32) {
+        self.house.gate.dial_refused();
+        self.house.metrics.dial_retried();
+        self.hold(refusals);
+    }
+
+    fn accept_early(&mut self) {
+        let subprotocol = match &self.arrival.early {
+            Ok(subprotocol) => subprotocol.clone(),
+            Err(why) => {
+                self.house.metrics.session_deferred(why.label());
+                return self.house.deferrals.count(*why, Instant::now().into_std());
+            }
+        };
+        self.machine.accept();
+        compact(&mut self.arrival.request);
+        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol });
+    }
+
+    pub(super) fn turned(&mut self, permit: Permit) -> Input {
+        (self.turn, self.permit) = (None, Some(permit));
+        "gate open".clone_into(&mut self.reason);
+        Input::Turn
+    }
+
+    /// Dials, after the pause that `failures` failed dials ask for.
+    pub(super) fn dial(&mut self, failures: u32) {
+        if failures > 0 {
+            self.house.metrics.dial_retried();
+        }
+        let mut request = self.arrival.request.clone();
+        if self.machine.is_accepted() {
+            request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        }
+        let (house, accept, pause) = (Arc::clone(&self.house), self.arrival.accept.clone(), self.pause(failures));
+        self.turn = None;
+        self.dial = Some(Box::pin(async move {
+            rest(pause).await;
+            house.upstream.dial(request, accept.to_str().unwrap_or_default()).await
+        }));
+    }
+
+    fn pause(&self, failures: u32) -> Duration {
+        match failures {
+            0 => Duration::ZERO,
+            failures => self.house.config.upstream.backoff.pause(failures, fastrand::f64()),
+        }
+    }
+
+    pub(super) fn dialed(&mut self, result: Result<Answer<U::Stream>, Fault>) -> Input {
+        self.dial = None;
+        match result {
+            Err(fault) => {
+                self.reason = fault.to_string();
+                Input::Faulted(fault)
+            }
+            Ok(Answer::Declined(response)) => {
+                let status = response.status();
+                self.reason = format!("upstream answered {status}");
+                if !self.machine.is_accepted() {
+                    self.reply(Reply::Decline(response));
+                }
+                Input::Declined(status)
+            }
+            Ok(Answer::Joined(joined)) => self.connected(joined),
+        }
+    }
+
+    fn connected(&mut self, joined: Joined<U::Stream>) -> Input {
+        self.permit = None;
+        if self.machine.is_accepted()
+            && let Err(reason) = agrees(&joined, &self.arrival)
+        {
+            reason.clone_into(&mut self.reason);
+            return Input::Mismatched;
+        }
+        self.joined = Some(joined);
+        Input::Connected
+    }
+
+    /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
+    pub(super) fn join(&mut self) {
+        if !self.machine.is_accepted()
+            && let Some(joined) = &self.joined
+        {
+            let head = joined.head.clone();
+            self.machine.accept();
+            self.reply(Reply::Switch(head));
+        }
+        match std::mem::replace(&mut self.client, Leg::Gone) {
+            Leg::Here(client) => {
+                let handover = client.hand_over();
+                self.ledger.received = handover.released.frames as u64;
+                self.lease = Some(handover.lease);
+                self.splice(handover.stream, handover.released.bytes, handover.unsent);
+            }
+            Leg::Pending(upgrade) => self.client = Leg::Pending(upgrade),
+            Leg::Gone => {}
+        }
+    }
+
+    /// The client's stream is there, with bytes that came glued to its request.
+    pub(super) fn upgraded(&mut self, leg: Option<(C, Bytes)>) -> Option<Input> {
+        self.client = Leg::Gone;
+        let Some((stream, early)) = leg else { return Some(Input::ClientLost) };
+        if self.joined.is_some() {
+            let mut frames = Boundary::default();
+            frames.advance(&early);
+            self.ledger.received = frames.data_frames();
+            self.splice(stream, early.to_vec(), Vec::new());
+            return None;
+        }
+        let limits = self.route().hold;
+        let Some(lease) = self.lease.take() else { return Some(Input::ClientLost) };
+        let mut client = Box::new(Client::new(stream, Hold::new(&limits), lease, &limits));
+        let input = client.take(&early);
+        if let Some(entry) = &self.entry {
+            entry.held(client.hold().bytes(), client.hold().frames());
+        }
+        self.client = Leg::Here(client);
+        if let State::Closing(outcome) = self.machine.state() {
+            self.say_farewell(outcome);
+            return None;
+        }
+        input
+    }
+
+    fn splice(&mut self, stream: C, held: Vec<u8>, unsent: Vec<u8>) {
+        let Some(joined) = self.joined.take() else { return };
+        self.forget_request();
+        self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));
+    }
+
+    /// Every header is a slice of the buffer that the request was read into: together they would keep its 8 KiB for as
+    /// long as the session is open. What is still wanted, the path, is copied.
+    fn forget_request(&mut self) {
+        let path = self.arrival.request.uri.path().parse().unwrap_or_default();
+        let (mut bare, ()) = Request::new(()).into_parts();
+        bare.uri = path;
+        self.arrival.request = bare;
+    }
+
+    pub(super) fn spliced(&mut self, event: Event) -> Input {
+        match event {
+            Event::Replayed => {
+                self.replayed();
+                Input::Replayed
+            }
+            Event::Parting(end) => Input::Parting(end.into()),
+            Event::Ended(end) => Input::Spliced(end),
+        }
+    }
+
+    fn replayed(&mut self) {
+        self.lease = None;
+        if let Some(entry) = &self.entry {
+            entry.held(0, 0);
+        }
+        let Some(opened) = self.lane.opened_at().filter(|_| self.was_held) else { return };
+        let since = opened.into_std().max(self.arrival.at);
+        self.house.metrics.released(Instant::now().into_std().saturating_duration_since(since));
+    }
+
+    pub(super) fn cut(&mut self) {
+        match &mut self.splice {
+            Some(splice) => splice.cut(),
+            None => self.handle(Input::ClientLost),
+        }
+    }
+
+    /// Refuses the request, or tells the accepted client by a Close.
+    pub(super) fn dismiss(&mut self, outcome: Outcome) {
+        self.stop_dialing();
+        if !self.machine.is_accepted()
+            && let Some(farewell) = outcome.farewell(&self.route().gate.close_codes)
+        {
+            self.reply(Reply::Refuse(farewell));
+        }
+        // A client whose stream is still on its way is told when it is there.
+        self.say_farewell(outcome);
+    }
+
+    fn say_farewell(&mut self, outcome: Outcome) {
+        let farewell = outcome.farewell(&self.route().gate.close_codes);
+        if let (Leg::Here(client), Some(farewell)) = (&mut self.client, farewell) {
+            client.close(farewell.code, farewell.reason);
+            self.house.metrics.close_sent(Side::Client, farewell.code);
+        }
+    }
+
+    pub(super) fn echo(&mut self, closed: ClientClose) {
+        self.stop_dialing();
+        if let Leg::Here(client) = &mut self.client {
+            client.echo(closed);
+        }
+    }
+
+    pub(super) fn stop_dialing(&mut self) {
+        (self.turn, self.permit, self.dial, self.joined) = (None, None, None, None);
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        if let Some(sender) = self.reply.take() {
+            // A client that has gone is noticed where its stream would come.
+            let _ = sender.send(reply);
+        }
+    }
+}
+
+/// A sleep of no length would still end only with the timer's next tick, a millisecond that every connect would pay.
+async fn rest(pause: Duration) {
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
+}
+
+/// After an early accept the upstream's 101 must be what the client was told.
+fn agrees<S>(joined: &Joined<S>, arrival: &Arrival) -> Result<(), &'static str> {
+    let told = arrival.early.as_ref().ok().and_then(Option::as_ref);
+    if joined.head.headers.get(header::SEC_WEBSOCKET_PROTOCOL) != told {
+        return Err("upstream selected another subprotocol than the client was told");
+    }
+    if joined.head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err("upstream selected an extension that was not offered");
+    }
+    Ok(())
+}
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_pause_takes_no_time_not_even_a_tick() {
+        assert_eq!(rest(Duration::ZERO).now_or_never(), Some(()));
+        assert_eq!(rest(Duration::from_nanos(1)).now_or_never(), None);
+    }
+}

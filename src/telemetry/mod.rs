@@ -1,0 +1,15 @@
+//! What the process says of itself: lines for people and machines, numbers for Prometheus.
+
+mod family;
+mod format;
+pub mod log;
+pub mod metrics;
+mod series;
+
+use std::time::Duration;
+
+/// Whole milliseconds, as log fields have them.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,125 @@
+//! A readygate in a process of its own, from a proxy.toml in a temporary directory.
+
+use std::{
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use super::{gate::QUICK, raw::Raw, within};
+
+/// A running process; dropped, it is killed.
+pub(crate) struct Process {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    child: Child,
+    log: Lines<BufReader<ChildStdout>>,
+    /// The lines of the log that were read.
+    read: String,
+    _directory: TempDir,
+}
+
+/// What a command that ends by itself has left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Process {
+    /// Starts it with ports of the kernel's choice, which its log tells.
+    pub(crate) async fn start(upstream: SocketAddr, lines: &str, variables: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("proxy.toml");
+        std::fs::write(&path, format!("{QUICK}\nupstream.url = \"http://{upstream}\"\n{lines}\n")).unwrap();
+        let mut child =
+            command(&["run", "--config", path.to_str().unwrap()]).envs(variables.iter().copied()).spawn().unwrap();
+        let log = BufReader::new(child.stdout.take().unwrap()).lines();
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let mut process =
+            Self { public: nowhere, admin: nowhere, child, log, read: String::new(), _directory: directory };
+        let line = process.logged("listening").await;
+        let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
+        (process.public, process.admin) = (address("public"), address("admin"));
+        process
+    }
+
+    pub(crate) async fn client(&self) -> Raw {
+        Raw::connect(self.public).await
+    }
+
+    /// The next line of the log with this message; those before it are passed over.
+    pub(crate) async fn logged(&mut self, message: &str) -> Value {
+        self.next_of(&[message]).await
+    }
+
+    /// The next line of the log with one of these messages; those before it are passed over.
+    pub(crate) async fn next_of(&mut self, messages: &[&str]) -> Value {
+        loop {
+            let line = self.line(&messages.join(", ")).await;
+            let line = line.unwrap_or_else(|| panic!("the log ended without {messages:?}"));
+            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            if messages.iter().any(|message| line["message"] == *message) {
+                return line;
+            }
+        }
+    }
+
+    /// All it has written on both outputs, once it has ended.
+    pub(crate) async fn everything(&mut self) -> String {
+        while self.line("the end of the log").await.is_some() {}
+        let mut stderr = self.child.stderr.take().unwrap();
+        within("standard error", stderr.read_to_string(&mut self.read)).await.unwrap();
+        std::mem::take(&mut self.read)
+    }
+
+    async fn line(&mut self, what: &str) -> Option<String> {
+        let line = within(what, self.log.next_line()).await.unwrap()?;
+        self.read += &line;
+        self.read.push('\n');
+        Some(line)
+    }
+
+    /// Sends a signal: `TERM`, `INT`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("a living process").to_string();
+        let kill = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
+        assert!(within("kill", kill).await.unwrap().success());
+    }
+
+    /// It has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        within("the process's end", async {
+            while let Ok(Some(_)) = self.log.next_line().await {}
+            self.child.wait().await.unwrap()
+        })
+        .await
+    }
+}
+
+/// Runs readygate with `arguments` and `variables` in a directory with these files until it ends.
+pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) -> Ended {
+    let directory = TempDir::new().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let mut command = command(arguments);
+    command.current_dir(directory.path()).envs(variables.iter().copied());
+    let output = within("the end of the command", command.output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readygate"));
+    command.args(arguments).env_remove("PORT").kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}

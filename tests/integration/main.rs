@@ -1,0 +1,16 @@
+//! Tests on real files, real sockets and real programs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod cli;
+mod close_codes;
+mod dependencies;
+mod drain;
+mod foreign_clients;
+mod handshake;
+mod harness;
+mod hold;
+mod http;
+mod layout;
+mod payloads;
+mod race;
+mod scenes;
