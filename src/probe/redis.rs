@@ -3,12 +3,9 @@
 
 use std::time::Duration;
 
-use ::redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, ServerError, Value,
-    aio::MultiplexedConnection, cmd,
-};
-use futures_util::future::{join, join_all};
+use ::redis::{Cmd, ErrorKind, RedisError, ServerError, Value, cmd, parse_redis_value_async};
 use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::{Checking, Probe, ProbeError, brief, http::closed};
 use crate::{
@@ -47,22 +44,27 @@ impl Redis {
     }
 
     async fn ask(&self) -> Result<(), Failure> {
-        let stream = self.dialer.connect().await?;
-        // Whoever runs the check sets the limit; login and database are steps of ours, for their answers' sake.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) = made.map_err(|error| fault(&error))?;
-        let (outcome, ()) = join(self.exchange(connection), driver).await;
+        let mut stream = self.dialer.connect().await?;
+        let outcome = self.exchange(&mut stream).await;
+        // The check is over: a server that does not take the end of the stream changes nothing.
+        let _ = stream.shutdown().await;
         outcome
     }
 
-    /// Takes the connection: once nobody holds it, the driver shuts the stream down and ends.
-    async fn exchange(&self, connection: MultiplexedConnection) -> Result<(), Failure> {
+    /// The first answer that is none tells the cause: what follows a refused AUTH is refused for want of it.
+    async fn exchange(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin + Send)) -> Result<(), Failure> {
         let steps = self.steps();
-        let answers = join_all(steps.iter().map(|step| send(connection.clone(), self.command(*step)))).await;
-        // The first answer tells the cause: what follows a refused AUTH is refused for want of it.
-        steps.iter().zip(answers).try_for_each(|(step, answer)| judge(*step, answer))
+        let mut commands = Vec::new();
+        steps.iter().for_each(|step| self.command(*step).write_packed_command(&mut commands));
+        // A server that is full answers before it is asked, and hangs up: what it said is still to be read.
+        let _ = stream.write_all(&commands).await;
+        let _ = stream.flush().await;
+        let mut decoder = Default::default();
+        for step in steps {
+            let answer = parse_redis_value_async(&mut decoder, stream).await.map_err(|error| fault(&error))?;
+            judge(step, &answer)?;
+        }
+        Ok(())
     }
 
     fn steps(&self) -> Vec<Step> {
@@ -103,19 +105,14 @@ impl Probe for Redis {
     }
 }
 
-async fn send(mut connection: MultiplexedConnection, command: Cmd) -> Result<Value, RedisError> {
-    connection.send_packed_command(&command).await
-}
-
-fn judge(step: Step, answer: Result<Value, RedisError>) -> Result<(), Failure> {
-    let answer = answer.map_err(|error| fault(&error))?;
-    if let Value::ServerError(error) = &answer {
+fn judge(step: Step, answer: &Value) -> Result<(), Failure> {
+    if let Value::ServerError(error) = answer {
         return Err(refusal(step, error));
     }
     match step {
         Step::Auth | Step::Select => Ok(()),
-        Step::Ping => judge_pong(&answer),
-        Step::Role => judge_role(&answer),
+        Step::Ping => judge_pong(answer),
+        Step::Role => judge_role(answer),
     }
 }
 
@@ -218,6 +215,16 @@ mod tests {
     #[tokio::test]
     async fn the_first_refusal_is_told_even_when_the_server_hangs_up_on_it() {
         let failure = run(with_password(say(b"-ERR max number of clients reached\r\n").await)).await.unwrap_err();
+        assert_eq!((failure.class, failure.reason.as_str()), (Class::NotReady, "ERR max number of clients reached"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_came_before_the_question_is_told_even_when_nobody_takes_the_question() {
+        let probe = Redis::new(&asked(1), Duration::from_secs(1)).unwrap();
+        let (mut near, mut far) = tokio::io::duplex(64);
+        far.write_all(b"-ERR max number of clients reached\r\n").await.unwrap();
+        drop(far);
+        let failure = probe.exchange(&mut near).await.unwrap_err();
         assert_eq!((failure.class, failure.reason.as_str()), (Class::NotReady, "ERR max number of clients reached"));
     }
 
