@@ -10,7 +10,7 @@ use super::{Gate, Permit, Verdict, Waiting, plan::PlannedLane, turns::Turns};
 #[derive(Clone, Debug)]
 pub struct Lane {
     gate: Gate,
-    needs: Arc<[usize]>,
+    blocking: Arc<[usize]>,
     verdict: watch::Receiver<Verdict>,
     opened_at: watch::Receiver<Option<Instant>>,
     turns: Turns,
@@ -23,6 +23,8 @@ pub(super) struct LaneKeeper {
     pub(super) path: Option<String>,
     /// Places of the checks it needs.
     pub(super) needs: Arc<[usize]>,
+    /// Those among them that can keep it shut.
+    blocking: Arc<[usize]>,
     verdict: watch::Sender<Verdict>,
     opened_at: watch::Sender<Option<Instant>>,
     turns: Turns,
@@ -49,10 +51,10 @@ impl Lane {
         *self.opened_at.borrow()
     }
 
-    /// Somebody waits for this lane until the answer is dropped: what keeps it shut is asked more often.
+    /// Somebody waits for this lane until the answer is dropped: what can keep it shut is asked more often.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
-        self.gate.wait_begins(&self.needs)
+        self.gate.wait_begins(&self.blocking)
     }
 
     /// Resolves when the lane is open and `seq` is among the oldest that wait: a smaller number is older, and nobody
@@ -69,13 +71,14 @@ impl Lane {
 }
 
 impl LaneKeeper {
-    /// A lane with this first verdict.
-    pub(super) fn new(planned: &PlannedLane, verdict: Verdict) -> Self {
+    /// A lane that the checks at `blocking` can keep shut, with this first verdict.
+    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, verdict: Verdict) -> Self {
         let turns = Turns::new(planned.concurrency);
         turns.open(verdict.is_open());
         Self {
             path: planned.path.clone(),
             needs: planned.needs.as_slice().into(),
+            blocking: blocking.into(),
             verdict: watch::Sender::new(verdict),
             opened_at: watch::Sender::new(None),
             turns,
@@ -86,7 +89,7 @@ impl LaneKeeper {
     pub(super) fn lane(&self, gate: &Gate) -> Lane {
         Lane {
             gate: gate.clone(),
-            needs: Arc::clone(&self.needs),
+            blocking: Arc::clone(&self.blocking),
             verdict: self.verdict.subscribe(),
             opened_at: self.opened_at.subscribe(),
             turns: self.turns.clone(),

@@ -4,6 +4,7 @@
 //! decides, a `lane` is one route's share of it, `release` meters who may go first when a lane opens; a verdict lies in
 //! a watch, so that reading it takes no lock of ours.
 
+mod announce;
 mod lane;
 pub mod plan;
 pub mod release;
@@ -13,6 +14,7 @@ pub mod state;
 mod tests;
 mod turns;
 pub mod verdict;
+mod view;
 
 use std::{
     num::NonZeroUsize,
@@ -25,18 +27,21 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use self::{
+    announce::Said,
+    lane::LaneKeeper,
+    plan::{PlannedCheck, PlannedLane},
+    rhythm::Rhythm,
+    state::{Fold, Track},
+    view::LastRun,
+};
 pub use self::{
     lane::Lane,
     plan::{Plan, Role},
     rhythm::{BreakerState, Pace, Waiting},
     turns::Permit,
     verdict::{Blocker, CheckState, Class, Failure, Verdict},
-};
-use self::{
-    lane::LaneKeeper,
-    plan::PlannedCheck,
-    rhythm::Rhythm,
-    state::{Fold, Track},
+    view::{CheckView, RouteView, Snapshot},
 };
 use crate::{
     config,
@@ -83,71 +88,6 @@ struct Board {
     said: Vec<Said>,
 }
 
-/// What was last said of a lane.
-#[derive(Clone, Debug)]
-struct Said {
-    /// When its verdict got the name it has.
-    since: SystemTime,
-    at: Instant,
-    /// How the checks it needs failed.
-    failing: Vec<Option<Class>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LastRun {
-    took: Duration,
-    at: SystemTime,
-}
-
-/// The gate and every check at one moment, for answers to people and machines.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// Whether sessions may pass: that of the route that is worst off.
-    pub verdict: Verdict,
-    /// Every route, in the order of the configuration.
-    pub routes: Vec<RouteView>,
-    /// Every check, in the order of the configuration.
-    pub checks: Vec<CheckView>,
-}
-
-/// One route at one moment.
-#[derive(Clone, Debug)]
-pub struct RouteView {
-    /// Its path.
-    pub path: String,
-    /// Whether its sessions may pass.
-    pub verdict: Verdict,
-    /// When that last changed its name.
-    pub since: SystemTime,
-}
-
-/// One check at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckView {
-    /// Its name.
-    pub name: String,
-    /// `tcp`, `http` or `ws`.
-    pub kind: &'static str,
-    /// The gate stays shut without it.
-    pub required: bool,
-    /// Where it stands.
-    pub state: CheckState,
-    /// What kind of failure, unless it passes.
-    pub class: Option<Class>,
-    /// What was seen, unless it passes.
-    pub reason: Option<String>,
-    /// What to do about it, where that is known.
-    pub hint: Option<&'static str>,
-    /// How long the last run took.
-    pub latency: Option<Duration>,
-    /// How long a run may take: the working timeout.
-    pub timeout: Duration,
-    /// Whether it runs at all.
-    pub breaker: BreakerState,
-    /// When the last run ended.
-    pub last_checked: Option<SystemTime>,
-}
-
 impl Gate {
     /// A shut gate with one route for everything: each of `checks` (all of them the upstream's) has yet to pass. At
     /// most `release_concurrency` sessions hold a [`Permit`] at a time.
@@ -161,9 +101,10 @@ impl Gate {
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
         let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let lanes = plan.lanes.iter().map(|lane| LaneKeeper::new(lane, fold.verdict(&lane.needs))).collect();
-        let said = plan.lanes.iter().map(|lane| Said { since: now, at: born, failing: vec![None; lane.needs.len()] });
-        let board = Board { fold, last: vec![None; plan.checks.len()], said: said.collect() };
+        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
+        let lanes = plan.lanes.iter().map(keeper).collect();
+        let said = vec![Said::new(now, born); plan.lanes.len()];
+        let board = Board { fold, last: vec![None; plan.checks.len()], said };
         let checks = plan.checks.iter().map(Watched::new).collect();
         let inner = Inner { checks, lanes, board: Mutex::new(board), metrics, born };
         inner.lanes.iter().for_each(|lane| inner.count(lane));
@@ -271,35 +212,16 @@ impl Inner {
         for (lane, said) in self.lanes.iter().zip(said) {
             let verdict = fold.verdict(&lane.needs);
             if verdict != lane.verdict() {
-                self.change(lane, verdict, failing(fold, lane), said, now);
+                let at = Instant::now();
+                said.say(lane, fold, &verdict, now, at);
+                lane.publish(verdict, at);
+                self.count(lane);
                 changed = true;
             }
         }
         if changed {
             self.checks.iter().for_each(|check| check.rhythm.stir());
         }
-    }
-
-    fn change(
-        &self,
-        lane: &LaneKeeper,
-        verdict: Verdict,
-        failing: Vec<Option<Class>>,
-        said: &mut Said,
-        now: SystemTime,
-    ) {
-        let changed = Instant::now();
-        let lasted = changed.duration_since(said.at);
-        let news = verdict.label() != lane.verdict().label();
-        if news || failing != said.failing {
-            announce(lane, &verdict, news, lasted);
-        }
-        if news {
-            (said.since, said.at) = (now, changed);
-        }
-        said.failing = failing;
-        lane.publish(verdict, changed);
-        self.count(lane);
     }
 
     fn count(&self, lane: &LaneKeeper) {
@@ -335,57 +257,4 @@ impl Watched {
         let stale = Duration::from_millis(age.saturating_sub(asked)) > self.stale_after;
         stale && self.asked.compare_exchange(asked, age, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
-
-    fn view(&self, track: &Track, last: Option<LastRun>) -> CheckView {
-        let (blocker, pace) = (track.blocker(), self.rhythm.pace());
-        CheckView {
-            name: self.name.clone(),
-            kind: self.kind,
-            required: self.required,
-            state: track.state(),
-            class: blocker.as_ref().map(|blocker| blocker.class),
-            hint: blocker.as_ref().and_then(|blocker| blocker.hint),
-            reason: blocker.map(|blocker| blocker.reason),
-            latency: last.map(|run| run.took),
-            timeout: pace.timeout,
-            breaker: pace.breaker,
-            last_checked: last.map(|run| run.at),
-        }
-    }
-}
-
-/// What makes a new line worth writing while a verdict keeps its name: not the wording of a reason, but its kind.
-fn failing(fold: &Fold, lane: &LaneKeeper) -> Vec<Option<Class>> {
-    let failing_as = |check: &Track| match check.state() {
-        CheckState::Failing => check.blocker().map(|blocker| blocker.class),
-        CheckState::Unknown | CheckState::Passing => None,
-    };
-    lane.needs.iter().filter_map(|index| fold.checks().get(*index)).map(failing_as).collect()
-}
-
-/// One line: the first failing check in fields of its own, to be searched for, and the others as text.
-fn announce(lane: &LaneKeeper, verdict: &Verdict, news: bool, lasted: Duration) {
-    let Some(route) = &lane.path else { return };
-    let lasted_ms = millis(lasted);
-    let message = match (verdict, news) {
-        (Verdict::Open, _) => return tracing::info!(route, lasted_ms, "gate open"),
-        (Verdict::Draining, _) => return tracing::info!(route, lasted_ms, "gate draining"),
-        (Verdict::Degraded { .. }, true) => "gate degraded",
-        (Verdict::Degraded { .. }, false) => "gate stays degraded",
-        (Verdict::Shut { .. }, true) => "gate shut",
-        (Verdict::Shut { .. }, false) => "gate stays shut",
-    };
-    let failing = [verdict.blockers(), verdict.missing()].concat();
-    let Some((first, others)) = failing.split_first() else { return };
-    let others = others.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    tracing::warn!(
-        route,
-        check = first.check,
-        class = first.class.label(),
-        reason = first.reason,
-        hint = first.hint,
-        others = (!others.is_empty()).then_some(others),
-        lasted_ms,
-        "{message}"
-    );
 }

@@ -45,6 +45,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The checks among those that `lane` needs without which it is shut: nobody waits for an optional one.
+    #[must_use]
+    pub fn blocking(&self, lane: &PlannedLane) -> Vec<usize> {
+        let is_blocking = |index: &usize| self.checks.get(*index).is_some_and(|check| check.role != Role::Optional);
+        lane.needs.iter().copied().filter(is_blocking).collect()
+    }
+
     /// The plan of a configuration. With `features.dependency_checks` off, dependencies are neither checked nor needed.
     #[must_use]
     pub fn of(config: &Config) -> Self {
@@ -123,6 +130,13 @@ mod tests {
         let expected: [(Option<&str>, &[usize]); 3] =
             [(Some("/chat"), &[0, 1, 3]), (Some("*"), &[0, 1, 2, 3]), (None, &[0, 1])];
         assert_eq!(needs_of(&plan), expected);
+    }
+
+    #[test]
+    fn an_optional_dependency_blocks_nobody() {
+        let plan = Plan::of(&config(true));
+        let blocking: Vec<_> = plan.lanes.iter().map(|lane| plan.blocking(lane)).collect();
+        assert_eq!(blocking, [vec![0, 1], vec![0, 1, 2], vec![0, 1]]);
     }
 
     #[test]

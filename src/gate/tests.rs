@@ -13,6 +13,15 @@ use crate::config::{Backoff, Check, CheckKind, Pacing, Target};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
+#[test]
+fn who_is_held_waits_for_what_blocks_and_not_for_what_is_only_missed() {
+    let gate = Gate::of(&plan_with("llm", Role::Optional), Metrics::new());
+    let waiting = gate.lane(0).waiting();
+    assert_eq!((gate.is_waited_for(0), gate.is_waited_for(1)), (true, false));
+    drop(waiting);
+    assert!(!gate.is_waited_for(0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn readers_see_the_gate_open_when_the_check_passes() {
     let gate = gate(1);
@@ -126,9 +135,7 @@ async fn a_snapshot_says_what_each_check_found_and_when() {
 
 #[test]
 fn each_change_is_one_line_that_says_why_and_how_long_it_was_otherwise() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let text = logged(|| {
         let gate = gate(1);
         gate.report(0, Err(unready()), Duration::ZERO, SystemTime::now());
         gate.report(0, Err(unready()), Duration::ZERO, SystemTime::now());
@@ -138,7 +145,6 @@ fn each_change_is_one_line_that_says_why_and_how_long_it_was_otherwise() {
         gate.drain();
         gate.drain();
     });
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[0].contains("WARN") && lines[0].contains("gate stays shut"), "{text}");
@@ -152,6 +158,24 @@ fn each_change_is_one_line_that_says_why_and_how_long_it_was_otherwise() {
         "{text}"
     );
     assert!(lines[3].contains("gate draining"), "{text}");
+}
+
+#[test]
+fn a_line_begins_with_what_fails_and_not_with_what_has_yet_to_run() {
+    let text = logged(|| {
+        let gate = Gate::of(&plan_with("cache", Role::Required), Metrics::new());
+        gate.report(1, Err(unready()), Duration::ZERO, SystemTime::now());
+        pass(&gate);
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(r#"check="cache""#) && text.contains(r#"others="upstream"#), "{text}");
+}
+
+fn logged(work: impl FnOnce()) -> String {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
 }
 
 #[derive(Clone, Default)]
@@ -177,6 +201,10 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 fn gate(concurrency: usize) -> Gate {
+    Gate::of(&plan(concurrency), Metrics::new())
+}
+
+fn plan(concurrency: usize) -> Plan {
     let backoff = Backoff { initial: Duration::from_millis(10), max: Duration::from_secs(1) };
     let pacing = Pacing {
         interval: INTERVAL,
@@ -188,7 +216,17 @@ fn gate(concurrency: usize) -> Gate {
     };
     let kind = CheckKind::Tcp(Target { host: "127.0.0.1".to_owned(), port: 1, tls: None });
     let check = Check { name: "upstream".to_owned(), kind, pacing };
-    Gate::new(&[check], NonZeroUsize::new(concurrency).unwrap(), Metrics::new())
+    Plan::of_upstream(&[check], NonZeroUsize::new(concurrency).unwrap())
+}
+
+/// A second check with this name and role, which every lane needs.
+fn plan_with(name: &str, role: Role) -> Plan {
+    let mut plan = plan(1);
+    let mut second = PlannedCheck { role, ..plan.checks[0].clone() };
+    name.clone_into(&mut second.check.name);
+    plan.checks.push(second);
+    plan.lanes.iter_mut().for_each(|lane| lane.needs.push(1));
+    plan
 }
 
 fn pass(gate: &Gate) {

@@ -2,9 +2,9 @@
 //!
 //! Passing, it rests for its interval; while the gate is shut because of others, for a fifth of that, so that what
 //! releases sessions is fresh. Unsettled (failing, or yet to rise or fall), it is on its backoff with full jitter, which
-//! is shorter while a session waits for it and asking is cheap. A permanent fault has the slow rests of its breaker,
-//! which waiting does not shorten. Under an open breaker it rests for `cooldown`, but while a session waits for it and
-//! the fault is transient, the backoff goes on.
+//! is shorter while a session waits for it and asking is cheap. A permanent fault, once the check has fallen to it, has
+//! the slow rests of its breaker, which waiting does not shorten. Under an open breaker it rests for `cooldown`, but
+//! while a session waits for it and the fault is transient, the backoff goes on.
 
 use std::time::Duration;
 
@@ -111,7 +111,8 @@ impl Schedule {
         let unsettled = self.unsettled(passed);
         let backoff = self.pacing.backoff.pause(unsettled, fraction);
         let eager = self.eager(run.took).pause(unsettled, fraction);
-        match (breaker.state(), breaker.slow_pause()) {
+        let slow_pause = breaker.slow_pause().filter(|_| state != CheckState::Passing);
+        match (breaker.state(), slow_pause) {
             (BreakerState::Closed, None) => Rest::Unsettled { alone: backoff, waited_for: eager },
             (BreakerState::Closed, Some(slow)) => Rest::Fixed(jittered(slow, fraction)),
             (BreakerState::Open | BreakerState::HalfOpen, None) => {
@@ -283,6 +284,15 @@ mod tests {
         let rests = [0.0, 1.0, 0.0, 1.0, 0.0, 0.0];
         let rests = rests.map(|fraction| bench.run(Some(Class::Auth), CheckState::Failing, fraction));
         assert_eq!(rests, [500, 2000, 2000, 8000, 10_000, 10_000].map(fixed));
+    }
+
+    #[test]
+    fn a_permanent_fault_of_a_passing_check_is_made_sure_of_as_fast_as_any() {
+        let mut bench = bench(true);
+        bench.pass(CheckState::Passing);
+        let states = [CheckState::Passing, CheckState::Passing, CheckState::Failing];
+        let rests = states.map(|state| bench.run(Some(Class::Auth), state, 1.0));
+        assert_eq!(rests, [unsettled(10), unsettled(20), fixed(4000)]);
     }
 
     #[test]
