@@ -2,21 +2,22 @@
 //!
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
 //! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
-//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
+//! `POST /reload` (from loopback only), `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
 
+mod reload;
 mod routes;
 mod server;
 mod status;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
 
-pub use self::server::serve;
+pub use self::{reload::Reloading, server::serve};
 use crate::{
     config::Config, gate::Gate, hold::budget::Budget, session::registry::Registry, telemetry::metrics::Metrics,
 };
@@ -24,11 +25,11 @@ use crate::{
 /// All that the admin port may look at.
 #[derive(Debug)]
 pub struct View {
-    gate: Gate,
+    ruling: RwLock<(Gate, Arc<Config>)>,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     budget: Arc<Budget>,
-    config: Arc<Config>,
+    reloading: OnceLock<Reloading>,
     bound: AtomicBool,
     started: Instant,
 }
@@ -44,7 +45,29 @@ impl View {
         config: Arc<Config>,
         started: Instant,
     ) -> Arc<Self> {
-        Arc::new(Self { gate, metrics, registry, budget, config, bound: AtomicBool::new(false), started })
+        let (ruling, reloading) = (RwLock::new((gate, config)), OnceLock::new());
+        Arc::new(Self { ruling, metrics, registry, budget, reloading, bound: AtomicBool::new(false), started })
+    }
+
+    /// This gate and this configuration are in force from here on.
+    pub fn follow(&self, gate: Gate, config: Arc<Config>) {
+        *self.ruling.write().unwrap_or_else(PoisonError::into_inner) = (gate, config);
+    }
+
+    /// The configuration has a file, and this is the way to it.
+    pub fn set_reloading(&self, reloading: Reloading) {
+        // There is one file, and it is named once.
+        let _ = self.reloading.set(reloading);
+    }
+
+    /// The gate in force.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.ruling.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.ruling.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
     /// The public port is bound: from here on the process has started.

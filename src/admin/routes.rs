@@ -1,4 +1,4 @@
-//! What stands where on the admin port. Everything is read-only.
+//! What stands where on the admin port. What changes something stands in files of its own.
 
 use std::time::Instant;
 
@@ -18,8 +18,8 @@ use super::{
 use crate::gate::Verdict;
 
 /// Shown to whoever asks for something else.
-const PATHS: [&str; 8] =
-    ["/startupz", "/livez", "/readyz", "/gate", "/metrics", "/status", "/sessions", "/sessions/{id}"];
+const PATHS: [&str; 9] =
+    ["/startupz", "/livez", "/readyz", "/gate", "/metrics", "/status", "/sessions", "/sessions/{id}", "POST /reload"];
 
 /// Sessions in one answer unless `limit` says otherwise: enough for eyes, and well under a megabyte.
 const SESSIONS_LIMIT: usize = 1000;
@@ -31,7 +31,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
 const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 #[derive(Clone, Copy)]
 enum Route<'a> {
@@ -51,7 +51,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
         return json(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "paths": PATHS }));
     };
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return not_allowed();
+        return not_allowed("only GET and HEAD", "GET, HEAD");
     }
     match route {
         Route::Startup => startup(view),
@@ -89,7 +89,7 @@ fn startup(view: &View) -> Answer {
 
 /// A shut gate is not unready: holding is the job. What cannot be held is.
 fn ready(view: &View) -> Answer {
-    if view.gate.verdict() == Verdict::Draining {
+    if view.gate().verdict() == Verdict::Draining {
         return unavailable("draining");
     }
     if view.budget.is_spent() {
@@ -101,7 +101,7 @@ fn ready(view: &View) -> Answer {
 }
 
 fn gate(view: &View) -> Answer {
-    let snapshot = view.gate.snapshot();
+    let snapshot = view.gate().snapshot();
     let status = match snapshot.verdict {
         Verdict::Open | Verdict::Degraded { .. } => StatusCode::OK,
         Verdict::Shut { .. } | Verdict::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -127,8 +127,8 @@ fn session(view: &View, id: &str) -> Answer {
     let found = id.parse().ok().and_then(|id| view.registry.find(id, Instant::now()));
     match found {
         Some(session) => {
-            let route = view.config.route_of(&session.path);
-            json(StatusCode::OK, &Timeline::new(session, &view.gate.lane(route).verdict()))
+            let route = view.config().route_of(&session.path);
+            json(StatusCode::OK, &Timeline::new(session, &view.gate().lane(route).verdict()))
         }
         None => json(StatusCode::NOT_FOUND, &json!({ "error": "no such session, or it ended too long ago" })),
     }
@@ -164,13 +164,14 @@ fn unavailable(reason: &str) -> Answer {
     json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "reason": reason }))
 }
 
-fn not_allowed() -> Answer {
-    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "only GET and HEAD" }));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+/// 405 with the methods that are.
+pub(super) fn not_allowed(error: &'static str, allowed: &'static str) -> Answer {
+    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => respond(status, JSON, body),
         Err(error) => {
@@ -180,7 +181,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     }
 }
 
-fn respond(status: StatusCode, content: HeaderValue, body: impl Into<Bytes>) -> Answer {
+pub(super) fn respond(status: StatusCode, content: HeaderValue, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content);

@@ -1,8 +1,14 @@
 //! Connections of the admin port: few, short, and none for ever.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{Request, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -12,7 +18,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{View, routes};
+use super::{
+    View, reload,
+    routes::{self, Answer},
+};
 
 /// Connections at a time. Probes and scrapers need a handful; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 128;
@@ -39,8 +48,8 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     let accepting = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Some(stream) = accept(&listener).await else { continue };
-            connections.spawn(connection(stream, Arc::clone(&view), shutdown.clone(), place));
+            let Some((stream, peer)) = accept(&listener).await else { continue };
+            connections.spawn(connection(stream, peer.ip(), Arc::clone(&view), shutdown.clone(), place));
         }
     };
     shutdown.run_until_cancelled(accepting).await;
@@ -49,9 +58,9 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     connections.wait().await;
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
+        Ok(taken) => Some(taken),
         Err(error) => {
             tracing::warn!(%error, "failed to accept a connection on the admin port");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -60,13 +69,25 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     }
 }
 
-async fn connection<S>(stream: S, view: Arc<View>, shutdown: CancellationToken, place: OwnedSemaphorePermit)
-where
+async fn answer<B>(view: &View, request: &Request<B>, peer: IpAddr) -> Answer {
+    match request.uri().path() {
+        reload::PATH => reload::answer(view, request.method(), peer).await,
+        _ => routes::answer(view, request),
+    }
+}
+
+async fn connection<S>(
+    stream: S,
+    peer: IpAddr,
+    view: Arc<View>,
+    shutdown: CancellationToken,
+    place: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(move |request| {
-        let response = routes::answer(&view, &request);
-        async move { Ok::<_, Infallible>(response) }
+        let view = Arc::clone(&view);
+        async move { Ok::<_, Infallible>(answer(&view, &request, peer).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_header_size(HEADER_BYTES);
@@ -101,7 +122,10 @@ mod tests {
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(buffer);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (client, tokio::spawn(connection(server, view(), CancellationToken::new(), place)))
+        (
+            client,
+            tokio::spawn(connection(server, IpAddr::from([127, 0, 0, 1]), view(), CancellationToken::new(), place)),
+        )
     }
 
     /// Fails, rather than hangs, where a limit is missing.

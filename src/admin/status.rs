@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::View;
+use super::{View, reload};
 use crate::{
     config::{self, Config},
     gate::{self, Verdict},
@@ -70,7 +70,16 @@ pub(super) struct Status {
     gate: GateStatus,
     sessions: BTreeMap<&'static str, i64>,
     hold: Hold,
-    config: Summary,
+    config: Settings,
+}
+
+/// The configuration in force, and how it came to be.
+#[derive(Debug, Serialize)]
+struct Settings {
+    #[serde(flatten)]
+    standing: Option<reload::Standing>,
+    #[serde(flatten)]
+    summary: Summary,
 }
 
 #[derive(Debug, Serialize)]
@@ -151,10 +160,10 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: now.saturating_duration_since(view.started).as_secs(),
             bound: view.is_bound(),
-            gate: GateStatus::new(view.gate.snapshot()),
+            gate: GateStatus::new(view.gate().snapshot()),
             sessions: view.metrics.sessions().into_iter().collect(),
             hold: Hold { bytes: view.budget.bytes(), bytes_limit, sessions: view.budget.sessions(), sessions_limit },
-            config: Summary::from(&*view.config),
+            config: Settings { standing: reload::standing(view), summary: Summary::from(&*view.config()) },
         }
     }
 }
@@ -265,7 +274,7 @@ impl From<&registry::Step> for Step {
 }
 
 /// RFC 3339 in UTC, with milliseconds.
-fn time(time: SystemTime) -> String {
+pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 

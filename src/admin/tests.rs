@@ -69,7 +69,7 @@ impl Port {
     }
 
     fn open_gate(&self) {
-        self.view.gate.report(0, Ok(()), Duration::from_micros(800), SystemTime::now());
+        self.view.gate().report(0, Ok(()), Duration::from_micros(800), SystemTime::now());
     }
 
     fn enter(&self, path: &str, state: &'static str) -> crate::session::registry::Entry {
@@ -95,7 +95,7 @@ async fn start_up_is_over_once_the_public_port_is_bound() {
 async fn a_shut_gate_is_alive_and_ready_but_not_open() {
     let port = port().await;
     let failure = Failure { class: Class::Auth, reason: "status 401".to_owned(), hint: Some("give a token") };
-    port.view.gate.report(0, Err(failure), Duration::from_millis(3), SystemTime::now());
+    port.view.gate().report(0, Err(failure), Duration::from_millis(3), SystemTime::now());
     assert_eq!(port.get("/livez").await.status, 200);
     assert_eq!(port.get("/readyz").await.status, 200);
     let gate = port.get("/gate").await;
@@ -133,7 +133,7 @@ async fn an_open_gate_answers_200_with_its_checks() {
 async fn a_draining_process_is_alive_but_takes_no_traffic() {
     let port = port().await;
     port.open_gate();
-    port.view.gate.drain();
+    port.view.gate().drain();
     assert_eq!(port.get("/livez").await.status, 200);
     let ready = port.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!("draining")));

@@ -7,14 +7,20 @@
 //! - `load` gives it the shape of `raw`, and goes on past wrong types and unknown keys;
 //! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right.
 //!
+//! `diff` says which keys differ between two readings, `files` which other files a configuration names, `equal` when two
+//! checks ask the same, `standing` what is told of the configuration in force.
+//!
 //! `checks` and `policy` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
 mod check;
 pub mod checks;
+pub mod diff;
 mod document;
 mod environment;
+mod equal;
+pub mod files;
 mod key_path;
 mod known_keys;
 mod load;
@@ -26,6 +32,7 @@ mod raw;
 mod raw_check;
 mod raw_policy;
 mod raw_probe;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -39,12 +46,14 @@ use serde::{Deserialize, Serialize};
 pub use checks::{
     Backoff, Breaker, Check, CheckKind, ClientTls, GrpcCheck, HttpCheck, Pacing, PostgresCheck, RedisCheck, Target,
 };
+pub use diff::{Change, Effect, Settings};
 pub use environment::Environment;
 pub use load::Loaded;
 pub use policy::{Accept, AllowedOrigins, Gate, Hold, OnTimeout, PathPattern, Route, WhenFull};
 pub use problem::{Place, Problem, Problems};
 pub use profile::{Platform, Profile};
 pub use raw::schema;
+pub use standing::{Refusal, ReloadOutcome, Standing};
 
 /// A whole validated configuration. A session keeps the one it began with.
 #[derive(Clone, Debug)]

@@ -71,8 +71,13 @@ impl Lane {
 }
 
 impl LaneKeeper {
-    /// A lane that the checks at `blocking` can keep shut, with this first verdict.
-    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, verdict: Verdict) -> Self {
+    /// A lane that the checks at `blocking` can keep shut, with this first verdict, that last opened then.
+    pub(super) fn new(
+        planned: &PlannedLane,
+        blocking: Vec<usize>,
+        verdict: Verdict,
+        opened_at: Option<Instant>,
+    ) -> Self {
         let turns = Turns::new(planned.concurrency);
         turns.open(verdict.is_open());
         Self {
@@ -80,7 +85,7 @@ impl LaneKeeper {
             needs: planned.needs.as_slice().into(),
             blocking: blocking.into(),
             verdict: watch::Sender::new(verdict),
-            opened_at: watch::Sender::new(None),
+            opened_at: watch::Sender::new(opened_at),
             turns,
         }
     }
@@ -99,6 +104,11 @@ impl LaneKeeper {
     /// The verdict that everybody sees.
     pub(super) fn verdict(&self) -> Verdict {
         self.verdict.borrow().clone()
+    }
+
+    /// When it last opened.
+    pub(super) fn opened_at(&self) -> Option<Instant> {
+        *self.opened_at.borrow()
     }
 
     /// Makes `verdict` everybody's. Turns are given only between the watch's opening and its shutting, so that no permit is

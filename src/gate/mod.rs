@@ -2,7 +2,8 @@
 //!
 //! Probes report here, sessions tell of refused dials, everybody else reads. `plan` says what is watched for whom, `state`
 //! decides, a `lane` is one route's share of it, `release` meters who may go first when a lane opens; a verdict lies in
-//! a watch, so that reading it takes no lock of ours.
+//! a watch, so that reading it takes no lock of ours. When the configuration changes what is watched, `succession` hands
+//! over to a new gate, and `visits` says when the old one is needed no more.
 
 mod announce;
 mod lane;
@@ -10,11 +11,13 @@ pub mod plan;
 pub mod release;
 mod rhythm;
 pub mod state;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod turns;
 pub mod verdict;
 mod view;
+mod visits;
 
 use std::{
     num::NonZeroUsize,
@@ -33,7 +36,9 @@ use self::{
     plan::{PlannedCheck, PlannedLane},
     rhythm::Rhythm,
     state::{Fold, Track},
+    succession::History,
     view::LastRun,
+    visits::Visits,
 };
 pub use self::{
     lane::Lane,
@@ -42,6 +47,7 @@ pub use self::{
     turns::Permit,
     verdict::{Blocker, CheckState, Class, Failure, Verdict},
     view::{CheckView, RouteView, Snapshot},
+    visits::Visit,
 };
 use crate::{
     config,
@@ -64,6 +70,7 @@ struct Inner {
     lanes: Vec<LaneKeeper>,
     board: Mutex<Board>,
     metrics: Arc<Metrics>,
+    visits: Arc<Visits>,
     born: Instant,
 }
 
@@ -99,14 +106,19 @@ impl Gate {
     /// A gate after `plan`: each check has yet to pass.
     #[must_use]
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
+        Self::after(&History::default(), plan, metrics)
+    }
+
+    /// A gate after `plan` that goes on from what is known.
+    fn after(history: &History<'_>, plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
-        let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
-        let lanes = plan.lanes.iter().map(keeper).collect();
-        let said = vec![Said::new(now, born); plan.lanes.len()];
-        let board = Board { fold, last: vec![None; plan.checks.len()], said };
+        let (tracks, last) = plan.checks.iter().map(|planned| history.check(planned, now)).unzip();
+        let fold = Fold::new(tracks);
+        let (lanes, said) = plan.lanes.iter().map(|lane| lane.keeper(plan, history, &fold, (now, born))).unzip();
+        let board = Mutex::new(Board { fold, last, said });
         let checks = plan.checks.iter().map(Watched::new).collect();
-        let inner = Inner { checks, lanes, board: Mutex::new(board), metrics, born };
+        let inner = Inner { checks, lanes, board, metrics, visits: Arc::default(), born };
+        inner.settle(&mut inner.board(), now);
         inner.lanes.iter().for_each(|lane| inner.count(lane));
         Self { inner: Arc::new(inner) }
     }
@@ -213,7 +225,9 @@ impl Inner {
             let verdict = fold.verdict(&lane.needs);
             if verdict != lane.verdict() {
                 let at = Instant::now();
-                said.say(lane, fold, &verdict, now, at);
+                if !self.visits.is_retired() {
+                    said.say(lane, fold, &verdict, now, at);
+                }
                 lane.publish(verdict, at);
                 self.count(lane);
                 changed = true;
@@ -225,8 +239,27 @@ impl Inner {
     }
 
     fn count(&self, lane: &LaneKeeper) {
-        if let Some(path) = &lane.path {
+        if let Some(path) = lane.path.as_ref().filter(|_| !self.visits.is_retired()) {
             self.metrics.verdict(path, lane.verdict().label());
+        }
+    }
+}
+
+impl PlannedLane {
+    /// The lane as it was before, if it was there, to be settled with what `fold` says.
+    fn keeper(
+        &self,
+        plan: &Plan,
+        history: &History<'_>,
+        fold: &Fold,
+        (now, born): (SystemTime, Instant),
+    ) -> (LaneKeeper, Said) {
+        match history.lane(self) {
+            Some(known) => (LaneKeeper::new(self, plan.blocking(self), known.verdict, known.opened_at), known.said),
+            None => {
+                let verdict = fold.verdict(&self.needs);
+                (LaneKeeper::new(self, plan.blocking(self), verdict, None), Said::new(now, born))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum Role {
 }
 
 /// One check to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedCheck {
     /// What is asked.
     pub check: Check,
@@ -25,7 +25,7 @@ pub struct PlannedCheck {
 }
 
 /// One verdict to be kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedLane {
     /// The route's path; none for a lane that is nobody's route.
     pub path: Option<String>,
@@ -36,7 +36,7 @@ pub struct PlannedLane {
 }
 
 /// Every check and every lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The upstream's checks first, then the dependencies'.
     pub checks: Vec<PlannedCheck>,

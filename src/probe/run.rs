@@ -97,6 +97,9 @@ impl Runner {
 
     fn discard(&mut self, failure: &Failure) -> Rest {
         self.void += 1;
+        if self.gate.is_retired() {
+            return Rest::NONE;
+        }
         self.metrics.check_void(&self.name);
         let (class, reason) = (failure.class.label(), &failure.reason);
         tracing::info!(check = self.name, class, reason, "the process was stopped: this failure does not count");
@@ -106,10 +109,13 @@ impl Runner {
     fn settle(&mut self, result: Result<(), Failure>, took: Duration) -> Rest {
         let failed = result.as_ref().err().map(|failure| failure.class);
         let label = failed.map(Class::label);
-        self.metrics.checked(&self.name, self.probe.kind(), failed.is_none(), took, label);
-        self.name_permanent(result.as_ref().err());
         let turn = self.breaker.end(failed);
-        self.tell(turn, label);
+        // Of a gate that was replaced, nobody speaks: its checks may bear the names of others.
+        if !self.gate.is_retired() {
+            self.metrics.checked(&self.name, self.probe.kind(), failed.is_none(), took, label);
+            self.name_permanent(result.as_ref().err());
+            self.tell(turn, label);
+        }
         self.show();
         let state = self.gate.report(self.index, result, took, SystemTime::now());
         self.schedule.rest(Run { failed, took }, state, &self.breaker, fastrand::f64())
@@ -142,7 +148,9 @@ impl Runner {
 
     fn show(&self) {
         let pace = Pace { timeout: self.latency.timeout(), breaker: self.breaker.state() };
-        self.metrics.check_paced(&self.name, pace.timeout, pace.breaker != BreakerState::Closed);
+        if !self.gate.is_retired() {
+            self.metrics.check_paced(&self.name, pace.timeout, pace.breaker != BreakerState::Closed);
+        }
         self.gate.paced(self.index, pace);
     }
 

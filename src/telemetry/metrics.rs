@@ -9,11 +9,12 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Re
 pub use super::series::STATES;
 use super::{
     family::Families,
+    reloads::Reloads,
     series::{Checks, Closes, Frames, States, Statuses},
 };
 
 /// The verdicts of a route; exactly one of them is 1.
-const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
+pub(super) const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
 
 /// Seconds. A release begins when the gate opens; past 10 s it is a fault whatever the number.
 const RELEASE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -54,9 +55,9 @@ pub struct Metrics {
     deferred: IntCounterVec,
     release: Histogram,
     http: Statuses,
-    verdicts: IntGaugeVec,
-    checks: Checks,
-    reloaded: IntGauge,
+    pub(super) verdicts: IntGaugeVec,
+    pub(super) checks: Checks,
+    pub(super) reloads: Reloads,
 }
 
 impl Metrics {
@@ -83,7 +84,7 @@ impl Metrics {
             http: Statuses::new(&f),
             verdicts: f.gauges("readygate_gate_verdict", VERDICT_HELP, &["route", "verdict"]),
             checks: Checks::new(&f),
-            reloaded: reloaded(&f),
+            reloads: Reloads::new(&f),
             registry: f.into_registry(),
         })
     }
@@ -193,11 +194,6 @@ impl Metrics {
         self.checks.void.with_label_values(&[check]).inc();
     }
 
-    /// A changed configuration was taken, or refused and the old one kept.
-    pub fn config_reloaded(&self, successful: bool) {
-        self.reloaded.set(i64::from(successful));
-    }
-
     /// The text exposition format, version 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
@@ -252,14 +248,6 @@ const IMBALANCE_HELP: &str = "Sessions whose received frames are not delivered p
 const DEFERRED_HELP: &str = "Sessions that were not accepted early, by reason.";
 const RELEASE_HELP: &str = "From the opening of the gate to the delivery of a session's last held byte.";
 const VERDICT_HELP: &str = "The verdict of a route. 1 for the one that holds, 0 for the others.";
-
-/// Starts at 1: a process runs only on a configuration that was read.
-fn reloaded(f: &Families) -> IntGauge {
-    let help = "Whether the configuration last read was taken (1) or refused (0).";
-    let gauge = f.gauge("readygate_config_last_reload_successful", help);
-    gauge.set(1);
-    gauge
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
@@ -370,7 +358,6 @@ mod tests {
         metrics.dial_retried();
         metrics.ledger_imbalance();
         metrics.released(Duration::from_millis(4));
-        metrics.config_reloaded(false);
         for code in [100, 599, 99, 600] {
             metrics.http_answered(code);
         }
@@ -380,7 +367,6 @@ mod tests {
         has(&metrics, "readygate_dial_retries_total 1");
         has(&metrics, "readygate_ledger_imbalance_total 1");
         has(&metrics, "readygate_release_latency_seconds_bucket{le=\"0.005\"} 1");
-        has(&metrics, "readygate_config_last_reload_successful 0");
         has(&metrics, "readygate_http_requests_total{code=\"100\"} 1");
         has(&metrics, "readygate_http_requests_total{code=\"599\"} 1");
         has(&metrics, "readygate_http_requests_total{code=\"other\"} 2");

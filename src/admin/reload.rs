@@ -1,0 +1,120 @@
+//! `POST /reload`, and what `/status` tells of the configuration's file.
+
+use std::net::IpAddr;
+
+use hyper::{Method, StatusCode, header::HeaderValue};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    View,
+    routes::{Answer, json, not_allowed, respond},
+    status::time,
+};
+use crate::config::{self, Place, Problem, ReloadOutcome};
+
+/// Where it stands.
+pub(super) const PATH: &str = "/reload";
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The way to whoever looks after the file.
+#[derive(Debug)]
+pub struct Reloading {
+    /// Has the file looked at; the answer comes back. Closed while the process drains.
+    pub asks: mpsc::Sender<oneshot::Sender<ReloadOutcome>>,
+    /// What is in force.
+    pub standing: watch::Receiver<config::Standing>,
+}
+
+/// How the configuration in force came to be, for `/status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Standing {
+    file: String,
+    loaded_at: String,
+    hash: String,
+    changed: Vec<String>,
+    restart_needed: Vec<String>,
+    /// Why what the file holds at this moment is not in force.
+    last_error: Option<Refusal>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refusal {
+    at: String,
+    problems: Vec<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fault {
+    problem: String,
+    line: Option<usize>,
+    column: Option<usize>,
+}
+
+/// None where the process was started without a file.
+pub(super) fn standing(view: &View) -> Option<Standing> {
+    Some(Standing::from(&*view.reloading.get()?.standing.borrow()))
+}
+
+/// Looks at the file at once, and says what came of it.
+pub(super) async fn answer(view: &View, method: &Method, peer: IpAddr) -> Answer {
+    if method != Method::POST {
+        return not_allowed("only POST", "POST");
+    }
+    if !peer.to_canonical().is_loopback() {
+        let error = "writes are taken from loopback only: ask from inside the container or the pod";
+        return json(StatusCode::FORBIDDEN, &json!({ "error": error }));
+    }
+    let Some(reloading) = view.reloading.get() else {
+        return json(StatusCode::CONFLICT, &json!({ "error": "this process has no configuration file" }));
+    };
+    let (sender, outcome) = oneshot::channel();
+    // Whoever looks after the file goes first when the process drains.
+    let _ = reloading.asks.send(sender).await;
+    match outcome.await {
+        Ok(outcome) => told(outcome),
+        Err(_) => json(StatusCode::CONFLICT, &json!({ "error": "the process is draining" })),
+    }
+}
+
+fn told(outcome: ReloadOutcome) -> Answer {
+    let result = outcome.label();
+    match outcome {
+        ReloadOutcome::Unchanged => json(StatusCode::OK, &json!({ "result": result, "changed": [] })),
+        ReloadOutcome::Changed { changed, restart_needed } => {
+            json(StatusCode::OK, &json!({ "result": result, "changed": changed, "restart_needed": restart_needed }))
+        }
+        ReloadOutcome::Refused(problems) => respond(StatusCode::UNPROCESSABLE_ENTITY, TEXT, format!("{problems}\n")),
+    }
+}
+
+impl From<&config::Standing> for Standing {
+    fn from(standing: &config::Standing) -> Self {
+        Self {
+            file: standing.file.clone(),
+            loaded_at: time(standing.loaded_at),
+            hash: standing.hash.clone(),
+            changed: standing.changed.clone(),
+            restart_needed: standing.restart_needed.clone(),
+            last_error: standing.refusal.as_ref().map(Refusal::from),
+        }
+    }
+}
+
+impl From<&config::Refusal> for Refusal {
+    fn from(refusal: &config::Refusal) -> Self {
+        Self { at: time(refusal.at), problems: refusal.problems.iter().map(Fault::from).collect() }
+    }
+}
+
+impl From<&Problem> for Fault {
+    fn from(problem: &Problem) -> Self {
+        let (line, column) = match &problem.place {
+            Place::Text { line, column, .. } => (Some(*line), Some(*column)),
+            Place::File(_) | Place::Variable(_) => (None, None),
+        };
+        Self { problem: problem.to_string(), line, column }
+    }
+}
