@@ -311,5 +311,4 @@ fn digits(hash: &Hash) -> String {
 }
 
 #[cfg(test)]
-#[path = "reload_tests.rs"]
 mod tests;

@@ -25,8 +25,9 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "config/diff",
+    "config/standing",
     "gate/plan",
     "gate/release",
     "gate/state",

@@ -13,4 +13,5 @@ mod http;
 mod layout;
 mod payloads;
 mod race;
+mod reload;
 mod scenes;

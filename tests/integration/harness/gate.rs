@@ -181,8 +181,13 @@ impl Drop for Running {
 }
 
 pub(crate) async fn admin(address: SocketAddr, path: &str) -> Response {
+    ask(address, "GET", path).await
+}
+
+/// A request without a body on the admin port.
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> Response {
     let mut raw = Raw::connect(address).await;
-    raw.send(head(&format!("GET {path} HTTP/1.1"), &[("Host", "admin"), ("Connection", "close")])).await;
+    raw.send(head(&format!("{method} {path} HTTP/1.1"), &[("Host", "admin"), ("Connection", "close")])).await;
     raw.response().await
 }
 

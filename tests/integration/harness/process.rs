@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::{ExitStatus, Stdio},
 };
 
@@ -14,6 +15,9 @@ use tokio::{
 
 use super::{gate::QUICK, raw::Raw, within};
 
+/// The configuration's name in its directory.
+pub(crate) const FILE: &str = "proxy.toml";
+
 /// A running process; dropped, it is killed.
 pub(crate) struct Process {
     pub(crate) public: SocketAddr,
@@ -22,7 +26,7 @@ pub(crate) struct Process {
     log: Lines<BufReader<ChildStdout>>,
     /// The lines of the log that were read.
     read: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// What a command that ends by itself has left.
@@ -37,18 +41,27 @@ impl Process {
     /// Starts it with ports of the kernel's choice, which its log tells.
     pub(crate) async fn start(upstream: SocketAddr, lines: &str, variables: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
-        let path = directory.path().join("proxy.toml");
-        std::fs::write(&path, format!("{QUICK}\nupstream.url = \"http://{upstream}\"\n{lines}\n")).unwrap();
+        std::fs::write(directory.path().join(FILE), text(upstream, lines)).unwrap();
+        Self::start_in(directory, variables).await
+    }
+
+    /// Starts it from the proxy.toml of a directory.
+    pub(crate) async fn start_in(directory: TempDir, variables: &[(&str, &str)]) -> Self {
+        let path = directory.path().join(FILE);
         let mut child =
             command(&["run", "--config", path.to_str().unwrap()]).envs(variables.iter().copied()).spawn().unwrap();
         let log = BufReader::new(child.stdout.take().unwrap()).lines();
         let nowhere = SocketAddr::from(([0; 4], 0));
-        let mut process =
-            Self { public: nowhere, admin: nowhere, child, log, read: String::new(), _directory: directory };
+        let mut process = Self { public: nowhere, admin: nowhere, child, log, read: String::new(), directory };
         let line = process.logged("listening").await;
         let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
         (process.public, process.admin) = (address("public"), address("admin"));
         process
+    }
+
+    /// Where its proxy.toml is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) async fn client(&self) -> Raw {
@@ -115,6 +128,11 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)], files: &
     let output = within("the end of the command", command.output()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A whole configuration: checks that are quick, this upstream, and `lines`.
+pub(crate) fn text(upstream: SocketAddr, lines: &str) -> String {
+    format!("{QUICK}\nupstream.url = \"http://{upstream}\"\n{lines}\n")
 }
 
 fn command(arguments: &[&str]) -> Command {
