@@ -118,3 +118,56 @@ impl From<&Problem> for Fault {
         Self { problem: problem.to_string(), line, column }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::admin::tests::view;
+
+    const HERE: [&str; 3] = ["127.0.0.1", "::1", "::ffff:127.0.0.1"];
+
+    /// A port, and whoever looks after the file.
+    fn with_a_file() -> (std::sync::Arc<View>, mpsc::Receiver<oneshot::Sender<ReloadOutcome>>) {
+        let (view, (asks, asked)) = (view(), mpsc::channel(1));
+        let standing = config::Standing {
+            file: "proxy.toml".to_owned(),
+            loaded_at: SystemTime::UNIX_EPOCH,
+            hash: "f00d".to_owned(),
+            changed: Vec::new(),
+            restart_needed: vec!["server.listen".to_owned()],
+            refusal: None,
+        };
+        let (_, standing) = watch::channel(standing);
+        view.set_reloading(Reloading { asks, standing });
+        (view, asked)
+    }
+
+    async fn post(view: &View, peer: &str) -> StatusCode {
+        answer(view, &Method::POST, peer.parse().unwrap()).await.status()
+    }
+
+    #[tokio::test]
+    async fn only_loopback_may_ask() {
+        let (view, mut asked) = with_a_file();
+        for stranger in ["192.0.2.1", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
+            assert_eq!(post(&view, stranger).await, StatusCode::FORBIDDEN, "{stranger}");
+        }
+        assert!(asked.try_recv().is_err());
+        for peer in HERE {
+            let answered = async { asked.recv().await.unwrap().send(ReloadOutcome::Unchanged).unwrap() };
+            let (status, ()) = tokio::join!(post(&view, peer), answered);
+            assert_eq!(status, StatusCode::OK, "{peer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn when_nobody_looks_after_the_file_any_more_that_is_said() {
+        let (view, asked) = with_a_file();
+        drop(asked);
+        assert_eq!(post(&view, HERE[0]).await, StatusCode::CONFLICT);
+        assert_eq!(standing(&view).unwrap().restart_needed, ["server.listen"]);
+    }
+}

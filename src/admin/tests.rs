@@ -234,6 +234,16 @@ async fn only_get_and_head_are_allowed_and_strange_paths_are_told_the_known_ones
 }
 
 #[tokio::test]
+async fn without_a_file_there_is_nothing_to_reload_and_get_reloads_nothing() {
+    let port = port().await;
+    let post = port.ask("POST", "/reload").await;
+    assert_eq!((post.status, &post.json()["error"]), (409, &json!("this process has no configuration file")));
+    let get = port.get("/reload").await;
+    assert!(get.status == 405 && get.head.contains("allow: post"), "{}", get.head);
+    assert_eq!(port.get("/status").await.json()["config"].get("hash"), None);
+}
+
+#[tokio::test]
 async fn a_cancelled_server_ends_idle_connections_and_returns() {
     let port = port().await;
     let mut idle = TcpStream::connect(port.address).await.unwrap();

@@ -20,20 +20,18 @@ async fn a_gate_stays_open_over_reloads_that_change_how_its_checks_run() {
     let mut scene = Scene::start("").await;
     let health = scene.health.address;
     let with_a_dependency = |lines: &str| format!("dependencies.a.check = \"http://{health}/\"\n{lines}");
-    scene.write(&with_a_dependency(""));
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to(&with_a_dependency("")).await;
     scene.process.logged(ENDED).await;
     metric_is(scene.process.admin, OPEN, 1.0).await;
     let before = admin(scene.process.admin, "/gate").await.json();
     for lines in [
         "dependencies.a.required = false",
         "gate.release.concurrency = 3",
-        "features.adaptive_timing = false",
+        "http.wait_for = \"all\"",
         "[[routes]]\npath = \"/other\"",
         "upstream.backoff.max = \"3s\"",
     ] {
-        scene.write(&with_a_dependency(lines));
-        assert_eq!(scene.reload().await.json()["result"], "changed", "{lines}");
+        scene.reload_to(&with_a_dependency(lines)).await;
         let gate = admin(scene.process.admin, "/gate").await.json();
         assert_eq!((&gate["verdict"], since(&gate)), (&json!("open"), since(&before)));
     }
@@ -53,8 +51,7 @@ async fn a_held_session_waits_for_what_it_began_with_and_then_its_checks_end() {
     let mut scene = Scene::start("").await;
     let (cache, store) = (Health::start(false).await, Health::start(true).await);
     let needs = |health: &Health| format!("dependencies.a.check = \"http://{}/\"", health.address);
-    scene.write(&needs(&cache));
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to(&needs(&cache)).await;
     let mut waiting = scene.process.client().await;
     waiting.upgrade("/ws", &[]).await;
     waiting.send_frame(&Frame::text("held")).await;
@@ -64,8 +61,7 @@ async fn a_held_session_waits_for_what_it_began_with_and_then_its_checks_end() {
     })
     .await;
 
-    scene.write(&needs(&store));
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to(&needs(&store)).await;
     metric_is(scene.process.admin, OPEN, 1.0).await;
     let mut new = scene.process.client().await;
     new.ask("/ws", &[]).await;
@@ -104,8 +100,7 @@ async fn a_new_upstream_is_for_new_sessions_and_open_ones_stay() {
     old.upgraded().await;
 
     let mut former = std::mem::replace(&mut scene.upstream, Upstream::start().await);
-    scene.write("");
-    assert_eq!(scene.reload().await.json()["changed"], json!(["upstream.url"]));
+    assert_eq!(scene.reload_to("").await["changed"], json!(["upstream.url"]));
     let mut new = scene.process.client().await;
     new.ask("/ws", &[]).await;
     let mut new_backend = scene.upstream.dialed().await;
@@ -133,8 +128,7 @@ async fn a_connection_that_is_kept_meets_each_request_with_the_configuration_in_
     assert_eq!(client.response().await.status(), 200);
     scene.health.set(false);
     metric_is(scene.process.admin, OPEN, 0.0).await;
-    scene.write("http.when_shut = \"refuse\"");
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to("http.when_shut = \"refuse\"").await;
     client.send(request).await;
     assert_eq!(client.response().await.status(), 503);
 }
@@ -143,12 +137,10 @@ async fn a_connection_that_is_kept_meets_each_request_with_the_configuration_in_
 async fn routes_and_checks_that_are_gone_have_no_series() {
     let scene = Scene::start("").await;
     let health = scene.health.address;
-    scene.write(&format!("[[routes]]\npath = \"/gone\"\n[dependencies.gone]\ncheck = \"http://{health}/\""));
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to(&format!("[[routes]]\npath = \"/gone\"\n[dependencies.gone]\ncheck = \"http://{health}/\"")).await;
     metric_is(scene.process.admin, r#"readygate_check_up{check="gone",kind="http"}"#, 1.0).await;
     metric_is(scene.process.admin, r#"readygate_gate_verdict{route="/gone",verdict="open"}"#, 1.0).await;
-    scene.write("");
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to("").await;
     let metrics = admin(scene.process.admin, "/metrics").await;
     eventually("no series of theirs", async || {
         (!admin(scene.process.admin, "/metrics").await.text().contains("gone")).then_some(())
@@ -167,15 +159,13 @@ async fn a_drain_tells_those_who_wait_under_an_earlier_configuration() {
         "drain.timeout = \"2s\"\nhttp.wait_for = \"all\"\ndependencies.a.check = \"http://{}/\"",
         cache.address
     );
-    scene.write(&needy);
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to(&needy).await;
     let mut held = scene.process.client().await;
     held.upgrade("/ws", &[]).await;
     let mut plain = scene.process.client().await;
     plain.send("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n").await;
     eventually("both wait", async || (scene.all_status().await["hold"]["sessions"] == 2).then_some(())).await;
-    scene.write("drain.timeout = \"2s\"");
-    assert_eq!(scene.reload().await.status(), 200);
+    scene.reload_to("drain.timeout = \"2s\"").await;
     scene.process.signal("TERM").await;
     assert_eq!(held.closed().await, (1012, "restarting".into()));
     assert_eq!(plain.response().await.status(), 503);

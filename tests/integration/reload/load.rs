@@ -5,10 +5,10 @@ use std::fs;
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
-use super::OPEN;
+use super::{OPEN, put};
 use crate::harness::{
     frame::Frame,
-    gate::{ask, metric, metric_is},
+    gate::{admin, ask, metric, metric_is},
     process::{FILE, Process, text},
     raw::Raw,
     upstream::{Echo, Health},
@@ -49,14 +49,10 @@ async fn five_hundred_sessions_do_not_notice_that_every_switch_is_flipped() {
     metric_is(process.admin, r#"readygate_sessions{state="held"}"#, HELD as f64).await;
     for switch in SWITCHES {
         for lines in [switch, ""] {
-            write(&process, &whole(&health, &cache, &echo, lines));
+            let hash = put(&process, &whole(&health, &cache, &echo, lines));
             let (answer, (), ()) = tokio::join!(ask(process.admin, "POST", "/reload"), open.talk(), held.send());
-            assert_eq!(
-                (answer.status(), &answer.json()["result"]),
-                (200, &"changed".into()),
-                "{switch}: {}",
-                answer.text()
-            );
+            assert_eq!(answer.status(), 200, "{switch}: {}", answer.text());
+            assert_eq!(admin(process.admin, "/status").await.json()["config"]["hash"], hash, "{switch}");
         }
     }
     for (state, sessions) in [("open", OPENED), ("held", HELD)] {
@@ -143,10 +139,4 @@ fn whole(health: &Health, cache: &Health, echo: &Echo, lines: &str) -> String {
         health.address, cache.address
     );
     text(echo.address, &format!("{checks}\n{PATIENT}\n{lines}"))
-}
-
-fn write(process: &Process, text: &str) {
-    let next = process.directory().join("next");
-    fs::write(&next, text).unwrap();
-    fs::rename(next, process.directory().join(FILE)).unwrap();
 }
