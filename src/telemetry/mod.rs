@@ -2,8 +2,10 @@
 
 mod family;
 mod format;
+mod hold;
 pub mod log;
 pub mod metrics;
+mod runtime;
 mod series;
 
 use std::time::Duration;
