@@ -12,5 +12,6 @@ mod hold;
 mod http;
 mod layout;
 mod payloads;
+mod prometheus;
 mod race;
 mod scenes;
