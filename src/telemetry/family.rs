@@ -5,7 +5,7 @@ use prometheus::{
     Registry, core::Collector,
 };
 
-use super::runtime::Runtime;
+use super::{process::Process, runtime::Runtime};
 
 /// A registry under construction.
 #[derive(Debug)]
@@ -16,8 +16,9 @@ impl Families {
     /// the runtime in which this is called.
     pub(super) fn new() -> Self {
         let families = Self(Registry::new());
-        #[cfg(target_os = "linux")]
-        valid(families.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())));
+        if let Some(process) = Process::here() {
+            valid(families.0.register(Box::new(valid(process))));
+        }
         if let Some(runtime) = Runtime::here() {
             valid(families.0.register(Box::new(valid(runtime))));
         }

@@ -23,6 +23,9 @@ const HELD: usize = 3;
 /// Trials often enough that the failures go on.
 const BREAKER: &str = "{ cooldown = \"50ms\" }";
 
+/// Nobody waits in vain, no drain ends and no check fails because the machine is busy.
+const PATIENT: &str = "gate.hold_timeout = \"10m\"\ndrain.timeout = \"60s\"\nfeatures.adaptive_timing = false";
+
 /// A readygate that has seen something of everything.
 struct Busy {
     process: Process,
@@ -86,7 +89,7 @@ impl Busy {
         let lines = format!(
             "upstream.check = \"http://{}/\"\n\
              dependencies.llm = {{ check = {{ url = \"http://{away}/\", breaker = {BREAKER} }}, required = false }}\n\
-             drain.timeout = \"60s\"\n\
+             {PATIENT}\n\
              http.when_shut = \"refuse\"\n\
              routes = [ {{ path = \"/brief\", hold_timeout = \"1ms\" }}, {{ path = \"/patient\", accept = \"deferred\" }} ]",
             health.address
