@@ -1,5 +1,7 @@
 //! The dashboard of `deploy`: no panel comes back empty from a Prometheus that holds real series.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{
@@ -31,7 +33,7 @@ async fn no_query_of_the_dashboard_comes_back_empty() {
 #[test]
 fn each_panel_says_what_it_shows_and_no_two_overlap() {
     let panels = panels();
-    let mut taken = std::collections::BTreeMap::new();
+    let mut taken = BTreeMap::new();
     for panel in &panels {
         let title = panel["title"].as_str().unwrap();
         assert!(!title.is_empty(), "{panel}");
@@ -42,13 +44,12 @@ fn each_panel_says_what_it_shows_and_no_two_overlap() {
             assert_eq!(other, None, "{title} lies over another panel at {place:?}");
         }
     }
-    let mut ids: Vec<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
-    ids.dedup();
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len(), "{ids:?}");
 }
 
 /// Every expression on the dashboard.
-pub(super) fn queries() -> Vec<String> {
+fn queries() -> Vec<String> {
     let targets = |panel: Value| panel["targets"].as_array().cloned().unwrap_or_default();
     panels().into_iter().flat_map(targets).map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
 }

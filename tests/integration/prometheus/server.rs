@@ -81,7 +81,7 @@ impl Prometheus {
     pub(super) async fn rules(&self) -> Vec<Value> {
         eventually("evaluated rules", async || {
             let answer = admin(self.address, "/api/v1/rules").await.json();
-            let rules = answer["data"]["groups"][0]["rules"].as_array().unwrap().clone();
+            let rules = answer["data"]["groups"][0]["rules"].as_array()?.clone();
             rules.iter().all(|rule| rule["health"] != "unknown").then_some(rules)
         })
         .await
