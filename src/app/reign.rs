@@ -229,18 +229,19 @@ fn is_same_upstream(before: &Config, after: &Config) -> bool {
 
 /// Takes the series of routes and checks away that `before` had and `gate` has not.
 fn forget(before: &Plan, gate: &Gate, metrics: &Metrics) {
-    let present = gate.snapshot();
-    for path in before.lanes.iter().filter_map(|lane| lane.path.as_deref()) {
-        if present.routes.iter().all(|route| route.path != path) {
-            metrics.forget_route(path);
-        }
+    for lane in &before.lanes {
+        let Some(path) = lane.path.as_deref().filter(|path| !gate.has_route(path)) else { continue };
+        metrics.forget_route(path);
+    }
+    for (path, check) in before.needs().filter(|(path, check)| !gate.needs(path, check)) {
+        metrics.forget_need(path, check);
     }
     for check in before.checks.iter().map(|planned| &planned.check) {
         let (name, kind) = (check.name.as_str(), check.kind.label());
-        if present.checks.iter().all(|other| (other.name.as_str(), other.kind) != (name, kind)) {
+        if !gate.has_check(name, Some(kind)) {
             metrics.forget_kind(name, kind);
         }
-        if present.checks.iter().all(|other| other.name != name) {
+        if !gate.has_check(name, None) {
             metrics.forget_check(name);
         }
     }

@@ -52,6 +52,13 @@ impl Plan {
         lane.needs.iter().copied().filter(is_blocking).collect()
     }
 
+    /// Each route's path with the name of each check that it needs.
+    pub fn needs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = |index: &usize| self.checks.get(*index).map(|planned| planned.check.name.as_str());
+        let paths = self.lanes.iter().filter_map(|lane| Some((lane.path.as_deref()?, &lane.needs)));
+        paths.flat_map(move |(path, needs)| needs.iter().filter_map(named).map(move |check| (path, check)))
+    }
+
     /// The plan of a configuration. With `features.dependency_checks` off, dependencies are neither checked nor needed.
     #[must_use]
     pub fn of(config: &Config) -> Self {

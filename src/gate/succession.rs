@@ -8,7 +8,7 @@ use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
 use super::{
-    Gate, Inner, Plan, Verdict,
+    Gate, Inner, Plan, Verdict, Watched,
     announce::Said,
     plan::{PlannedCheck, PlannedLane},
     state::Track,
@@ -40,6 +40,27 @@ impl Gate {
         self.inner.visits.retire();
         let history = History(Some(Past { gate: &self.inner, plan: before }));
         Self::after(&history, plan, Arc::clone(&self.inner.metrics))
+    }
+
+    /// Whether there is a route with this path.
+    #[must_use]
+    pub fn has_route(&self, path: &str) -> bool {
+        self.inner.lanes.iter().any(|lane| lane.path.as_deref() == Some(path))
+    }
+
+    /// Whether a route with this path needs a check of this name.
+    #[must_use]
+    pub fn needs(&self, path: &str, check: &str) -> bool {
+        let is_it = |index: &usize| self.inner.checks.get(*index).is_some_and(|watched| watched.name == check);
+        let mut lanes = self.inner.lanes.iter().filter(|lane| lane.path.as_deref() == Some(path));
+        lanes.any(|lane| lane.needs.iter().any(is_it))
+    }
+
+    /// Whether a check of this name is run, of this kind where one is given.
+    #[must_use]
+    pub fn has_check(&self, name: &str, kind: Option<&str>) -> bool {
+        let is_it = |check: &Watched| check.name == name && kind.is_none_or(|kind| check.kind == kind);
+        self.inner.checks.iter().any(is_it)
     }
 
     /// Somebody comes who is not past the gate yet. None where the gate was replaced and the last of them has left.

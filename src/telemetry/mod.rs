@@ -2,9 +2,12 @@
 
 mod family;
 mod format;
+mod hold;
 pub mod log;
 pub mod metrics;
+mod process;
 mod reloads;
+mod runtime;
 mod series;
 
 use std::time::Duration;

@@ -6,14 +6,12 @@ use prometheus::{IntCounter, IntGauge};
 
 use super::{
     family::Families,
-    metrics::{Metrics, VERDICTS},
+    metrics::Metrics,
+    series::{CLASSES, VERDICTS},
 };
 
 /// What a look at the file can come to, as a label.
 const RESULTS: [&str; 3] = ["changed", "unchanged", "refused"];
-
-/// The classes of failure that a check's series can have.
-const CLASSES: [&str; 8] = ["refused", "timeout", "dns", "tls", "auth", "protocol", "not-ready", "unexpected"];
 
 #[derive(Debug)]
 pub(super) struct Reloads {
@@ -65,8 +63,15 @@ impl Metrics {
     pub fn forget_route(&self, route: &str) {
         // Gone already is as good, here and below.
         for verdict in VERDICTS {
-            let _ = self.verdicts.remove_label_values(&[route, verdict]);
+            let _ = self.gates.verdicts.remove_label_values(&[route, verdict]);
         }
+    }
+
+    /// The route does not need this check any more, or is gone.
+    pub fn forget_need(&self, route: &str, check: &str) {
+        // Gone already is as good.
+        let _ = self.gates.blockers.remove_label_values(&[route, check]);
+        let _ = self.gates.missing.remove_label_values(&[route, check]);
     }
 
     /// A check is of another kind, or gone.
@@ -80,6 +85,7 @@ impl Metrics {
         let _ = self.checks.timeout.remove_label_values(&[check]);
         let _ = self.checks.breaker_open.remove_label_values(&[check]);
         let _ = self.checks.breaker_opened.remove_label_values(&[check]);
+        let _ = self.checks.changes.remove_label_values(&[check]);
         let _ = self.checks.void.remove_label_values(&[check]);
         for class in CLASSES {
             let _ = self.checks.failures.remove_label_values(&[check, class]);
@@ -127,10 +133,13 @@ mod tests {
         let took = Duration::from_millis(1);
         for name in ["cache", "llm"] {
             metrics.verdict(name, "open");
+            metrics.route_needs(name, name, true, false);
+            metrics.check_changed(name);
             metrics.check_paced(name, took, true);
             metrics.checked(name, "redis", false, took, Some("auth"));
         }
         metrics.forget_route("cache");
+        metrics.forget_need("cache", "cache");
         metrics.forget_kind("cache", "redis");
         metrics.forget_check("cache");
         metrics.forget_check("cache");

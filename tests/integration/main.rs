@@ -12,6 +12,7 @@ mod hold;
 mod http;
 mod layout;
 mod payloads;
+mod prometheus;
 mod race;
 mod reload;
 mod scenes;
