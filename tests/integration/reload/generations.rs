@@ -137,13 +137,16 @@ async fn a_connection_that_is_kept_meets_each_request_with_the_configuration_in_
 async fn routes_and_checks_that_are_gone_have_no_series() {
     let scene = Scene::start("").await;
     let health = scene.health.address;
-    scene.reload_to(&format!("[[routes]]\npath = \"/gone\"\n[dependencies.gone]\ncheck = \"http://{health}/\"")).await;
-    metric_is(scene.process.admin, r#"readygate_check_up{check="gone",kind="http"}"#, 1.0).await;
-    metric_is(scene.process.admin, r#"readygate_gate_verdict{route="/gone",verdict="open"}"#, 1.0).await;
+    scene
+        .reload_to(&format!("[[routes]]\npath = \"/former\"\n[dependencies.former]\ncheck = \"http://{health}/\""))
+        .await;
+    metric_is(scene.process.admin, r#"readygate_check_up{check="former",kind="http"}"#, 1.0).await;
+    metric_is(scene.process.admin, r#"readygate_gate_verdict{route="/former",verdict="open"}"#, 1.0).await;
     scene.reload_to("").await;
-    let metrics = admin(scene.process.admin, "/metrics").await;
-    eventually("no series of theirs", async || {
-        (!admin(scene.process.admin, "/metrics").await.text().contains("gone")).then_some(())
+    let metrics = eventually("no series of theirs", async || {
+        let metrics = admin(scene.process.admin, "/metrics").await;
+        let left: Vec<&str> = metrics.text().lines().filter(|line| line.contains("former")).collect();
+        left.is_empty().then_some(metrics)
     })
     .await;
     assert!(metrics.text().contains(r#"readygate_check_up{check="upstream",kind="http"} 1"#), "{}", metrics.text());
