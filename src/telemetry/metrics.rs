@@ -6,6 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+mod figures;
+
+pub use self::figures::Figures;
 pub use super::series::STATES;
 use super::{
     family::Families,
