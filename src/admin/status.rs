@@ -96,7 +96,7 @@ struct Change {
     because: Option<Blocker>,
 }
 
-/// Data frames of sessions that opened or ended.
+/// Data frames of sessions that ended.
 #[derive(Debug, PartialEq, Serialize)]
 struct Ledger {
     received: u64,
