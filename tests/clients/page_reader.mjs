@@ -32,6 +32,7 @@ page.on("pageerror", (error) => complaints.push(error.message));
 page.on("dialog", (dialog) => complaints.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
 page.on("console", (line) => line.text().includes("Content Security Policy") && complaints.push(line.text()));
 await page.goto(process.argv[2]);
+say("open");
 
 for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);

@@ -11,6 +11,8 @@ mod harness;
 mod hold;
 mod http;
 mod layout;
+mod page;
 mod payloads;
+mod prometheus;
 mod race;
 mod scenes;

@@ -127,7 +127,7 @@ function plain(value, key = "") {
 }
 
 const title = (key) => key.replace(/_(ms|seconds)$/, "").replace(/_/g, " ");
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const capital = (text) => (text === "tls" ? "TLS" : text.charAt(0).toUpperCase() + text.slice(1));
 const others = (object, known) => Object.entries(object).filter(([key, value]) => !known.includes(key) && value !== null);
 
 // --- the parts of the page ------------------------------------------------------------------------------------------
@@ -483,7 +483,7 @@ async function look() {
     const answer = await fetch("/status");
     draw(await answer.json());
     found();
-    set(at("link"), "not live: too many pages listen; asked every few seconds");
+    set(at("link"), "asked every few seconds: too many pages listen");
   } catch {
     lose();
   }

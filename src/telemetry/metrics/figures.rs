@@ -30,7 +30,7 @@ impl Metrics {
             delivered: self.frames.delivered.get(),
             refused: self.frames.refused.get(),
             imbalances: self.imbalances.get(),
-            outcomes: by_label(&self.outcomes),
+            outcomes: by_label(&self.endings.outcomes),
         }
     }
 }
