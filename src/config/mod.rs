@@ -7,7 +7,7 @@
 //! - `load` gives it the shape of `raw`, and goes on past wrong types and unknown keys;
 //! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right.
 //!
-//! `checks` and `policy` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
+//! `checks`, `policy` and `rollout` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
@@ -26,6 +26,8 @@ mod raw;
 mod raw_check;
 mod raw_policy;
 mod raw_probe;
+mod raw_rollout;
+pub mod rollout;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -45,6 +47,7 @@ pub use policy::{Accept, AllowedOrigins, Gate, Hold, OnTimeout, PathPattern, Rou
 pub use problem::{Place, Problem, Problems};
 pub use profile::{Platform, Profile};
 pub use raw::schema;
+pub use rollout::{Mode, Rollout, RolloutKey};
 
 /// A whole validated configuration. A session keeps the one it began with.
 #[derive(Clone, Debug)]
@@ -91,6 +94,12 @@ pub struct Features {
     pub dependency_checks: bool,
     /// Working timeouts follow measured latency; off, they are `probe.timeout`.
     pub adaptive_timing: bool,
+    /// Clients may be accepted early; off, every one is deferred.
+    pub early_accept: bool,
+    /// An optional dependency degrades the gate; off, every dependency is required.
+    pub degraded_mode: bool,
+    /// Waiting clients get messages of readygate's own.
+    pub client_notices: bool,
 }
 
 impl Config {

@@ -236,10 +236,23 @@ pub(super) struct Features {
     pub(super) dependency_checks: bool,
     /// Working timeouts follow measured latency. Off, they are probe.timeout.
     pub(super) adaptive_timing: bool,
+    /// Clients may be answered 101 by readygate itself. Off, the backend answers every handshake.
+    pub(super) early_accept: bool,
+    /// Without an optional dependency the gate opens all the same. Off, every dependency is required.
+    pub(super) degraded_mode: bool,
+    /// Waiting clients are told so by messages of readygate's own, see the table notices. Off, a client sees only the
+    /// backend's bytes, and pings, pongs and Closes.
+    pub(super) client_notices: bool,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { dependency_checks: true, adaptive_timing: true }
+        Self {
+            dependency_checks: true,
+            adaptive_timing: true,
+            early_accept: true,
+            degraded_mode: true,
+            client_notices: false,
+        }
     }
 }

@@ -10,9 +10,10 @@ use super::{
     Arrival, ClientStream, Reply,
     client::Client,
     compact::compact,
-    drive::{Drive, Leg},
+    drive::{Drive, Leg, blockers},
     event::Input,
     outcome::Outcome,
+    standing::Standing,
     state::State,
 };
 use crate::{
@@ -60,7 +61,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         };
         self.machine.accept();
         compact(&mut self.arrival.request);
-        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol });
+        let standing = Standing::held(&self.lane.verdict());
+        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -98,6 +100,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         match result {
             Err(fault) => {
                 self.reason = fault.to_string();
+                self.missed(&fault);
                 Input::Faulted(fault)
             }
             Ok(Answer::Declined(response)) => {
@@ -121,7 +124,18 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             return Input::Mismatched;
         }
         self.joined = Some(joined);
+        self.pass();
         Input::Connected
+    }
+
+    /// Notes under which verdict a gated session passes.
+    fn pass(&mut self) {
+        let verdict = self.lane.verdict();
+        self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
+        if self.degraded {
+            self.house.metrics.session_degraded(self.route().path.as_str());
+            self.reason = format!("degraded: {}", blockers(&verdict));
+        }
     }
 
     /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
@@ -129,7 +143,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if !self.machine.is_accepted()
             && let Some(joined) = &self.joined
         {
-            let head = joined.head.clone();
+            let mut head = joined.head.clone();
+            if self.degraded {
+                Standing::Degraded.mark(&mut head.headers);
+            }
             self.machine.accept();
             self.reply(Reply::Switch(head));
         }

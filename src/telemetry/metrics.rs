@@ -9,14 +9,12 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Re
 pub use super::series::STATES;
 use super::{
     family::Families,
-    series::{Checks, Closes, Frames, States, Statuses},
+    policy::Policy,
+    series::{Checks, Closes, Frames, RELEASE_BUCKETS, States, Statuses},
 };
 
 /// The verdicts of a route; exactly one of them is 1.
 const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
-
-/// Seconds. A release begins when the gate opens; past 10 s it is a fault whatever the number.
-const RELEASE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What became of a data frame that a client sent before its session was open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +55,7 @@ pub struct Metrics {
     verdicts: IntGaugeVec,
     checks: Checks,
     reloaded: IntGauge,
+    pub(super) policy: Policy,
 }
 
 impl Metrics {
@@ -84,6 +83,7 @@ impl Metrics {
             verdicts: f.gauges("readygate_gate_verdict", VERDICT_HELP, &["route", "verdict"]),
             checks: Checks::new(&f),
             reloaded: reloaded(&f),
+            policy: Policy::new(&f),
             registry: f.into_registry(),
         })
     }
@@ -160,6 +160,7 @@ impl Metrics {
 
     /// `route` has exactly one verdict of open, degraded, shut, draining.
     pub fn verdict(&self, route: &str, verdict: &'static str) {
+        self.policy.route(route);
         for name in VERDICTS {
             self.verdicts.with_label_values(&[route, name]).set(i64::from(name == verdict));
         }

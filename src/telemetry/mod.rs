@@ -4,6 +4,7 @@ mod family;
 mod format;
 pub mod log;
 pub mod metrics;
+mod policy;
 mod series;
 
 use std::time::Duration;

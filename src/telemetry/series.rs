@@ -25,6 +25,10 @@ const STAGE_BUCKETS: &[f64] =
 const CHECK_BUCKETS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Seconds. A release begins when the gate opens; past 10 s it is a fault whatever the number.
+pub(super) const RELEASE_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 /// The least HTTP status, RFC 9110 section 15.
 const FIRST_STATUS: u16 = 100;
 /// How many HTTP statuses there are: 100 to 599.

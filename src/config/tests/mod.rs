@@ -12,6 +12,7 @@ mod limits;
 mod listen;
 mod probe;
 mod reference;
+mod rollout;
 mod routes;
 mod upstream;
 
