@@ -10,6 +10,7 @@ mod files;
 mod gate;
 mod listen;
 mod location;
+mod notices;
 mod numbers;
 mod pacing;
 mod probes;
@@ -43,12 +44,27 @@ pub(super) fn check(document: &mut Document<'_>, raw: RawConfig, environment: &E
     let routes = checker.routes(raw.routes, &names, &gate, &hold);
     let profile = checker.profile(raw.probe.profile);
     let features = features(&raw.features);
+    let notices = checker.notices(&raw.notices, features.client_notices);
     let http = Http { when_shut: raw.http.when_shut, wait_for: raw.http.wait_for };
     let drain = Drain { timeout: checker.time("drain.timeout", raw.drain.timeout) };
     let (upstream, log) = (upstream?, log(&raw.log));
     checker.warn_of_an_idle_rollout(&KeyPath::from("gate"), &gate);
     checker.warn_of_doubtful_routes(&routes, &upstream.checks, &dependencies);
-    Some(Config { server, admin, upstream, gate, hold, http, drain, log, dependencies, routes, features, profile })
+    Some(Config {
+        server,
+        admin,
+        upstream,
+        gate,
+        hold,
+        http,
+        drain,
+        log,
+        dependencies,
+        routes,
+        features,
+        notices,
+        profile,
+    })
 }
 
 fn features(raw: &raw::Features) -> Features {

@@ -7,7 +7,7 @@
 //! - `load` gives it the shape of `raw`, and goes on past wrong types and unknown keys;
 //! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right.
 //!
-//! `checks`, `policy` and `rollout` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
+//! `checks`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
@@ -18,6 +18,7 @@ mod environment;
 mod key_path;
 mod known_keys;
 mod load;
+pub mod notices;
 mod platform;
 pub mod policy;
 mod problem;
@@ -43,6 +44,7 @@ pub use checks::{
 };
 pub use environment::Environment;
 pub use load::Loaded;
+pub use notices::{Notices, Piece, Placeholder, Template};
 pub use policy::{Accept, AllowedOrigins, Gate, Hold, OnTimeout, PathPattern, Route, WhenFull};
 pub use problem::{Place, Problem, Problems};
 pub use profile::{Platform, Profile};
@@ -74,6 +76,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Mechanisms, each on its own switch.
     pub features: Features,
+    /// What waiting clients are told.
+    pub notices: Notices,
     /// Where the process runs, and how patient that makes it.
     pub profile: Profile,
 }

@@ -64,6 +64,8 @@ pub(super) struct RawConfig {
     pub(super) log: Log,
     /// Mechanisms, each on its own switch.
     pub(super) features: Features,
+    /// What waiting clients are told, where features.client_notices is on.
+    pub(super) notices: Notices,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -255,4 +257,23 @@ impl Default for Features {
             client_notices: false,
         }
     }
+}
+
+/// A template for each kind of notice: {state}, {reason}, {waited_ms}, {estimate_ms} and {retry_after_ms} are filled in.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Notices {
+    /// Right after an early 101. Absent means a JSON object, "" that nothing is sent; likewise below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) held: Option<String>,
+    /// When a client passes while something is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) degraded: Option<String>,
+    /// When a client that waited passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ready: Option<String>,
+    /// Before a waiting client is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) closing: Option<String>,
 }

@@ -5,6 +5,7 @@
 //! a watch, so that reading it takes no lock of ours.
 
 mod announce;
+mod estimate;
 mod lane;
 pub mod plan;
 pub mod release;
@@ -101,7 +102,7 @@ impl Gate {
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
         let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
+        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs), born);
         let lanes = plan.lanes.iter().map(keeper).collect();
         let said = vec![Said::new(now, born); plan.lanes.len()];
         let board = Board { fold, last: vec![None; plan.checks.len()], said };

@@ -14,6 +14,7 @@ use super::{
     event::{Action, Input},
     gating::{Gating, Would},
     ledger::Ledger,
+    notice::Kind,
     outcome::Outcome,
     registry::Entry,
     state::{Machine, State},
@@ -88,6 +89,8 @@ pub(super) struct Drive<C, U: Upstream> {
     pub(super) would: Would,
     /// It passes while something optional is missing.
     pub(super) degraded: bool,
+    /// What the client is told on passing.
+    pub(super) passing: Option<Kind>,
     /// Why the next transition happens.
     pub(super) reason: String,
 }
@@ -140,6 +143,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             gating,
             would: Would::Pass,
             degraded: false,
+            passing: None,
             reason: String::new(),
             lane,
             house,

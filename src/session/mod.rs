@@ -3,7 +3,7 @@
 //! `state` decides on each `event`, `drive` and its `steps` obey, `books` keeps the record, `client` is the accepted
 //! client while it is held and `compact` its request, `outcome` says how it ended, `ledger` what became of its frames,
 //! `registry` lets others look, `deferral` says why a client was not accepted early, `gating` for whom the gate counts,
-//! `unheld` what is recorded of those for whom it does not, and `standing` what a client's answer says of it all.
+//! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what its messages say, and `telling` when.
 
 mod books;
 mod client;
@@ -13,6 +13,7 @@ mod drive;
 pub mod event;
 pub mod gating;
 pub mod ledger;
+pub mod notice;
 pub mod outcome;
 pub mod registry;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod simulation;
 pub mod standing;
 pub mod state;
 mod steps;
+mod telling;
 mod unheld;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};

@@ -131,6 +131,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// Notes under which verdict a gated session passes.
     fn pass(&mut self) {
         let verdict = self.lane.verdict();
+        self.passing = self.kind_of_passing(&verdict);
         self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
         if self.degraded {
             self.house.metrics.session_degraded(self.route().path.as_str());
@@ -185,11 +186,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.say_farewell(outcome);
             return None;
         }
+        self.say(self.held_notice());
         input
     }
 
-    fn splice(&mut self, stream: C, held: Vec<u8>, unsent: Vec<u8>) {
+    fn splice(&mut self, stream: C, held: Vec<u8>, mut unsent: Vec<u8>) {
         let Some(joined) = self.joined.take() else { return };
+        unsent.extend(self.passing_notice());
         self.forget_request();
         self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));
     }
@@ -245,9 +248,18 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn say_farewell(&mut self, outcome: Outcome) {
         let farewell = outcome.farewell(&self.route().gate.close_codes);
-        if let (Leg::Here(client), Some(farewell)) = (&mut self.client, farewell) {
+        let Some(farewell) = farewell else { return };
+        self.say(self.closing_notice(&farewell));
+        if let Leg::Here(client) = &mut self.client {
             client.close(farewell.code, farewell.reason);
             self.house.metrics.close_sent(Side::Client, farewell.code);
+        }
+    }
+
+    /// Puts a notice, or nothing, to the accepted client.
+    fn say(&mut self, notice: Vec<u8>) {
+        if let Leg::Here(client) = &mut self.client {
+            client.say(notice);
         }
     }
 

@@ -10,6 +10,7 @@ mod gate;
 mod kinds;
 mod limits;
 mod listen;
+mod notices;
 mod probe;
 mod reference;
 mod rollout;
