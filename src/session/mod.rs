@@ -15,6 +15,8 @@ pub mod gating;
 pub mod ledger;
 pub mod notice;
 pub mod outcome;
+#[cfg(test)]
+mod policy_tests;
 pub mod registry;
 #[cfg(test)]
 mod simulation;
