@@ -204,10 +204,23 @@ mod tests {
 
     #[test]
     fn what_a_client_is_told_fits_into_a_close_and_is_plain_words() {
-        let refused = Outcome::UpstreamRefused(StatusCode::NOT_FOUND);
-        for outcome in
-            [Outcome::HoldTimeout, Outcome::TooMany, Outcome::UpstreamUnreachable, Outcome::Internal, refused]
-        {
+        for outcome in [
+            Outcome::ClientSilent,
+            Outcome::HoldTimeout,
+            Outcome::HoldFull,
+            Outcome::TooMany,
+            Outcome::TooBig,
+            Outcome::ProtocolError,
+            Outcome::InvalidPayload,
+            Outcome::FrameTimeout,
+            Outcome::UpstreamRefused(StatusCode::NOT_FOUND),
+            Outcome::UpstreamUnreachable,
+            Outcome::UpstreamTimeout,
+            Outcome::BadHandshake,
+            Outcome::UpstreamLost,
+            Outcome::Drained,
+            Outcome::Internal,
+        ] {
             let reason = outcome.farewell(CODES).unwrap().reason;
             assert!(reason.len() <= 123, "{reason}");
             assert!(reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b' '), "{reason}");
