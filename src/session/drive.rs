@@ -14,10 +14,10 @@ use super::{
     event::{Action, Input},
     gating::{Gating, Would},
     ledger::Ledger,
-    notice::Kind,
     outcome::Outcome,
     registry::Entry,
     state::{Machine, State},
+    telling::Passing,
 };
 use crate::{
     config::Route,
@@ -90,7 +90,7 @@ pub(super) struct Drive<C, U: Upstream> {
     /// It passes while something optional is missing.
     pub(super) degraded: bool,
     /// What the client is told on passing.
-    pub(super) passing: Option<Kind>,
+    pub(super) passing: Option<Passing>,
     /// Why the next transition happens.
     pub(super) reason: String,
 }

@@ -131,7 +131,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// Notes under which verdict a gated session passes.
     fn pass(&mut self) {
         let verdict = self.lane.verdict();
-        self.passing = self.kind_of_passing(&verdict);
+        self.passing = self.passing_under(&verdict);
         self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
         if self.degraded {
             self.house.metrics.session_degraded(self.route().path.as_str());

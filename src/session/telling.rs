@@ -21,6 +21,15 @@ const DEGRADED: &str = "some services are unavailable";
 /// Passed with all there.
 const READY: &str = "all services are ready";
 
+/// How a session passes, as far as its client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// All is there.
+    Whole,
+    /// Something is missing.
+    Lacking,
+}
+
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// To a client that has just been accepted.
     pub(super) fn held_notice(&self) -> Vec<u8> {
@@ -31,19 +40,20 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// What a client is told that passes under `verdict`. One that did not wait and misses nothing is told nothing: with the
     /// gate open, readygate is invisible.
-    pub(super) fn kind_of_passing(&self, verdict: &Verdict) -> Option<Kind> {
+    pub(super) fn passing_under(&self, verdict: &Verdict) -> Option<Passing> {
         match verdict {
-            Verdict::Open if self.was_held => Some(Kind::Ready),
-            Verdict::Open => None,
-            Verdict::Degraded { .. } | Verdict::Shut { .. } | Verdict::Draining => Some(Kind::Degraded),
+            Verdict::Degraded { .. } => Some(Passing::Lacking),
+            Verdict::Open | Verdict::Shut { .. } | Verdict::Draining if !self.was_held => None,
+            Verdict::Open => Some(Passing::Whole),
+            Verdict::Shut { .. } | Verdict::Draining => Some(Passing::Lacking),
         }
     }
 
     /// To a client that is being joined.
     pub(super) fn passing_notice(&self) -> Vec<u8> {
         match self.passing {
-            Some(kind @ Kind::Ready) => self.notice(self.facts(kind, READY)),
-            Some(kind @ (Kind::Degraded | Kind::Held | Kind::Closing)) => self.notice(self.facts(kind, DEGRADED)),
+            Some(Passing::Whole) => self.notice(self.facts(Kind::Ready, READY)),
+            Some(Passing::Lacking) => self.notice(self.facts(Kind::Degraded, DEGRADED)),
             None => Vec::new(),
         }
     }
