@@ -2,7 +2,10 @@
 
 use prometheus::IntCounterVec;
 
-use super::{family::Families, metrics::Metrics};
+use super::{family::Families, metrics::Metrics, series::OUTCOMES};
+
+/// What the gate would have done with an observed session.
+const WOULD: [&str; 2] = ["hold", "pass"];
 
 /// The families and, for what is known before the first session, their zeros.
 #[derive(Debug)]
@@ -16,10 +19,11 @@ impl Policy {
         let observed =
             "Ended sessions that were not gated but observed, by what the gate would have done and by outcome.";
         let degraded = "Gated sessions that passed while something optional was missing.";
-        Self {
-            observed: f.counters("readygate_observed_total", observed, &["would", "outcome"]),
-            degraded: f.counters("readygate_sessions_degraded_total", degraded, &["route"]),
+        let observed = f.counters("readygate_observed_total", observed, &["would", "outcome"]);
+        for would in WOULD {
+            OUTCOMES.iter().for_each(|outcome| drop(observed.with_label_values(&[would, outcome])));
         }
+        Self { observed, degraded: f.counters("readygate_sessions_degraded_total", degraded, &["route"]) }
     }
 
     /// There is such a route.

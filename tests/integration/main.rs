@@ -15,5 +15,6 @@ mod layout;
 mod modes;
 mod notices;
 mod payloads;
+mod prometheus;
 mod race;
 mod scenes;
