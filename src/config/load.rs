@@ -79,6 +79,13 @@ impl Config {
             Some(_) | None => Err(Problems::new(problems)),
         }
     }
+
+    /// Where the value at `key` was written, or the nearest thing around it; a number in `key` is a place in a list.
+    #[must_use]
+    pub fn place_of(text: &str, file: &str, environment: &Environment, key: &[&str]) -> Place {
+        let step = |step: &&str| step.parse().map_or_else(|_| Step::Key((*step).to_owned()), Step::Item);
+        Document::read(text, file, environment).place_of(&key.iter().map(step).collect())
+    }
 }
 
 /// None where the text is no TOML, or a value without which there is no configuration is missing.
