@@ -4,6 +4,8 @@
 mod cli;
 mod close_codes;
 mod dependencies;
+mod deploy;
+mod doctor;
 mod drain;
 mod foreign_clients;
 mod handshake;
@@ -12,5 +14,6 @@ mod hold;
 mod http;
 mod layout;
 mod payloads;
+mod probe;
 mod race;
 mod scenes;
