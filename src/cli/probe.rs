@@ -10,7 +10,7 @@ use std::{
 use http::Uri;
 
 use crate::{
-    config::{Config, Environment, HttpCheck, Target},
+    config::{Config, Environment, HttpCheck, Problems, Target},
     probe,
 };
 
@@ -69,8 +69,8 @@ pub async fn run(options: &Options, out: &mut impl Write) -> io::Result<bool> {
     }
 }
 
-fn admin(config: &Path, path: &str) -> Result<Asked, crate::config::Problems> {
-    let listen = Config::load(config, &Environment::of_process())?.admin.listen;
+fn admin(config: &Path, path: &str) -> Result<Asked, Problems> {
+    let listen = Config::admin_listen(config, &Environment::of_process())?;
     Ok(Asked { host: reachable(listen).to_string(), port: listen.port(), path: path.to_owned() })
 }
 

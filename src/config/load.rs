@@ -79,13 +79,6 @@ impl Config {
             Some(_) | None => Err(Problems::new(problems)),
         }
     }
-
-    /// Where the value at `key` was written, or the nearest thing around it; a number in `key` is a place in a list.
-    #[must_use]
-    pub fn place_of(text: &str, file: &str, environment: &Environment, key: &[&str]) -> Place {
-        let step = |step: &&str| step.parse().map_or_else(|_| Step::Key((*step).to_owned()), Step::Item);
-        Document::read(text, file, environment).place_of(&key.iter().map(step).collect())
-    }
 }
 
 /// None where the text is no TOML, or a value without which there is no configuration is missing.
@@ -192,7 +185,7 @@ fn in_terms_of_toml(expected: &str) -> &str {
     }
 }
 
-fn unreadable(file: String, error: &io::Error) -> Problems {
+pub(super) fn unreadable(file: String, error: &io::Error) -> Problems {
     let (what, help) = match error.kind() {
         io::ErrorKind::NotFound => ("no such file".to_owned(), "name the configuration with --config"),
         io::ErrorKind::InvalidData => ("cannot be read: it is not UTF-8".to_owned(), "TOML is UTF-8 text"),
