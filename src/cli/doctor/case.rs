@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{
     finding::{Finding, Rule},
-    manifest::{Action, Container, Platform, Probe, Stage, Workload},
+    manifest::{Action, Container, Platform, Probe, Stage, Workload, is_plain_service, objects},
     settings::Settings,
     yaml::{Node, Spot},
 };
@@ -66,6 +66,16 @@ impl<'c> Case<'c> {
     /// Every container but readygate's.
     pub(super) fn others(&self) -> impl Iterator<Item = Container<'c>> {
         self.workload.containers.iter().copied().filter(|container| !std::ptr::eq(container.node, self.gate.node))
+    }
+
+    /// Ports of the services of Kubernetes that lead here.
+    pub(super) fn service_ports(&self) -> impl Iterator<Item = &'c Node> {
+        let leads_here = |service: &&Node| {
+            let selector = service.find(&["spec", "selector"]);
+            is_plain_service(service) && selector.is_some_and(|selector| self.workload.is_selected_by(selector))
+        };
+        let services = objects(self.documents).filter(leads_here);
+        services.filter_map(|service| service.find(&["spec", "ports"])).flat_map(Node::items)
     }
 
     pub(super) fn gate_probes(&self) -> impl Iterator<Item = Probe<'c>> {

@@ -151,6 +151,13 @@ impl<'m> Workload<'m> {
         self.template.find(&["metadata", "annotations", key])
     }
 
+    /// Whether a service with this selector leads here. One without any labels leads nowhere by itself.
+    pub(super) fn is_selected_by(&self, selector: &Node) -> bool {
+        let label = |key: &str| self.template.find(&["metadata", "labels", key]).and_then(Node::text);
+        let wanted = selector.entries();
+        !wanted.is_empty() && wanted.iter().all(|entry| label(&entry.key) == entry.node.text())
+    }
+
     /// The container that runs readygate: `wanted`, or the one that bears its name.
     pub(super) fn readygate(&self, wanted: Option<&str>) -> Option<Container<'m>> {
         let is_it = |container: &&Container<'m>| match wanted {

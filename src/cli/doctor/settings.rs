@@ -51,7 +51,7 @@ impl Settings {
     ) -> Result<Self, Problems> {
         let mut environment = environment(workload, gate);
         let file = file_of(gate);
-        let embedded = || embedded(documents, &file, manifest);
+        let embedded = || embedded(documents, workload, &file, manifest);
         let source = match given.map_or_else(embedded, |_| None) {
             Some(source) => source,
             None => {
@@ -97,9 +97,14 @@ fn file_of(gate: &Container<'_>) -> PathBuf {
     Path::new(path).file_name().map_or_else(|| PathBuf::from(FILE), PathBuf::from)
 }
 
-fn embedded(documents: &[Rc<Node>], file: &Path, manifest: &Path) -> Option<Source> {
+/// Of the maps that the pod mounts; of all where it mounts none.
+fn embedded(documents: &[Rc<Node>], workload: &Workload<'_>, file: &Path, manifest: &Path) -> Option<Source> {
     let key = file.to_str()?;
-    let mut maps = objects(documents).filter(|object| kind(object) == Some("ConfigMap"));
+    let volumes = workload.spec("volumes").into_iter().flat_map(Node::items);
+    let mounted: Vec<&str> = volumes.filter_map(|volume| volume.find(&["configMap", "name"])?.text()).collect();
+    let name = |map: &Node| map.find(&["metadata", "name"]).and_then(Node::text).unwrap_or_default().to_owned();
+    let is_mounted = |map: &Node| mounted.is_empty() || mounted.contains(&name(map).as_str());
+    let mut maps = objects(documents).filter(|object| kind(object) == Some("ConfigMap") && is_mounted(object));
     let text = maps.find_map(|map| map.find(&["data", key])?.text())?;
     Some(Source { file: format!("{}#{key}", manifest.display()), text: text.to_owned() })
 }

@@ -4,7 +4,7 @@ use crate::{
     cli::doctor::{
         case::Case,
         finding::{Finding, Rule},
-        manifest::{Platform, is_plain_service, objects},
+        manifest::Platform,
         yaml::Node,
     },
     config::{Check, CheckKind},
@@ -43,9 +43,7 @@ fn cloud_run_http2(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn kubernetes_http2(case: &Case<'_>) -> Vec<Finding> {
-    let services = objects(case.documents).filter(|object| is_plain_service(object));
-    let ports = services.filter_map(|service| service.find(&["spec", "ports"])).flat_map(Node::items);
-    let protocols = ports.filter_map(|port| port.get("appProtocol"));
+    let protocols = case.service_ports().filter_map(|port| port.get("appProtocol"));
     let what = "appProtocol \"kubernetes.io/h2c\" asks for HTTP/2, which readygate does not speak and which has no \
                 WebSocket upgrade";
     let found = protocols.filter(|protocol| protocol.text() == Some(KUBERNETES_H2C));

@@ -1,10 +1,12 @@
 //! Whether the clients come to readygate, and not round it. PURE.
 
+use std::net::IpAddr;
+
 use crate::cli::doctor::{
     case::Case,
     finding::{Finding, Rule},
-    manifest::{Container, Platform, is_plain_service, objects},
-    yaml::Node,
+    manifest::{Container, Platform},
+    yaml::{Node, Spot},
 };
 
 /// Of Cloud Run: exactly one container has ports, and the clients go there.
@@ -39,7 +41,7 @@ fn second(case: &Case<'_>, other: &Container<'_>, help: &str) -> Finding {
     case.finding(Rule::Ports, ports_spot(other), what, help)
 }
 
-fn ports_spot(container: &Container<'_>) -> crate::cli::doctor::yaml::Spot {
+fn ports_spot(container: &Container<'_>) -> Spot {
     container.node.entry("ports").map_or(container.node.spot, |entry| entry.spot)
 }
 
@@ -48,26 +50,28 @@ pub(super) fn services(case: &Case<'_>) -> Vec<Finding> {
     if !case.is_on(Platform::Kubernetes) {
         return Vec::new();
     }
-    let services = objects(case.documents).filter(|object| is_plain_service(object));
-    let ports = services.filter_map(|service| service.find(&["spec", "ports"])).flat_map(Node::items);
-    ports
-        .filter_map(|port| port.get("targetPort").or_else(|| port.get("port")))
-        .filter_map(|to| past(case, to))
-        .collect()
+    let targets = case.service_ports().filter_map(|port| port.get("targetPort").or_else(|| port.get("port")));
+    targets.filter_map(|target| past(case, target)).collect()
 }
 
 fn past(case: &Case<'_>, target: &Node) -> Option<Finding> {
     if case.gate.port_number(target).is_some_and(|number| is_ours(case, number)) {
         return None;
     }
-    let owner = case.others().find(|container| owns(container, target))?;
-    let what = format!(
-        "targetPort {} is a port of {:?}: clients go round readygate",
-        target.text().unwrap_or_default(),
-        owner.name
-    );
+    let owner = case.others().find(|container| owns(container, target));
+    let whose = owner.map(|container| format!("a port of {:?}", container.name));
+    let whose = whose.or_else(|| is_upstream(case, target).then(|| "that of upstream.url".to_owned()))?;
+    let text = target.text().unwrap_or_default();
+    let what = format!("targetPort {text} is {whose}: clients go round readygate");
     let help = format!("point it to readygate's {}", case.config().server.listen.port());
     Some(case.finding(Rule::Ports, target.spot, what, help))
+}
+
+/// The backend's port in this very pod.
+fn is_upstream(case: &Case<'_>, target: &Node) -> bool {
+    let upstream = &case.config().upstream.target;
+    let is_here = upstream.host == "localhost" || upstream.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    is_here && target.whole() == Some(upstream.port.into())
 }
 
 fn is_ours(case: &Case<'_>, number: u16) -> bool {

@@ -184,6 +184,13 @@ fn containers_that_wait_for_each_other_are_found() {
         &format!("pod.yaml:9:52: \"app\" {circle} [start-order]"),
         &format!("pod.yaml:9:52: \"readygate\" starts after \"app\": {last} [start-order]"),
     ]);
+    // However many stand between them.
+    order(r#"{"readygate":["collector"],"collector":["app"],"app":["readygate"]}"#).has(&[
+        &format!("pod.yaml:9:52: \"app\" {circle} [start-order]"),
+        &format!("pod.yaml:9:52: \"readygate\" starts after \"app\": {last} [start-order]"),
+        "pod.yaml:22:11: others start after \"collector\", which has no startupProbe to pass; add a startupProbe to it \
+         [startup-probe]",
+    ]);
     order(r#"{"collector":["redygate"]}"#).has(&[
         "pod.yaml:9:52: \"redygate\" in the start order is no container of this service; name containers by their \
          name [start-order]",

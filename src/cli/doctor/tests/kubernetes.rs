@@ -2,11 +2,11 @@
 
 use super::Patient;
 
-const GOOD: &str = r"apiVersion: apps/v1
-kind: Deployment
+const GOOD: &str = r"kind: Deployment
 metadata: {name: chat}
 spec:
   template:
+    metadata: {labels: {app: chat, tier: web}}
     spec:
       terminationGracePeriodSeconds: 30
       initContainers:
@@ -22,8 +22,8 @@ spec:
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: chat}
 spec:
+  selector: {app: chat}
   ports: [{port: 80, targetPort: http, appProtocol: kubernetes.io/ws}]
 ";
 
@@ -112,6 +112,13 @@ fn a_service_that_points_past_readygate_is_found() {
         good().with("targetPort: http", &format!("targetPort: {target}")).has(&[&finding]);
     }
     good().with("targetPort: http", "targetPort: 9090").is_sound();
+    // A port that nobody declares is open all the same.
+    let undeclared = || good().with("          ports: [{name: app, containerPort: 8081}]\n", "");
+    let around = "clients go round readygate; point it to readygate's 8080 [ports]";
+    let finding = format!("pod.yaml:22:34: targetPort 8081 is that of upstream.url: {around}");
+    undeclared().with("targetPort: http", "targetPort: 8081").has(&[&finding]);
+    let other_service = good().with("selector: {app: chat}", "selector: {app: chat, tier: batch}");
+    other_service.with("targetPort: http", "targetPort: app").is_sound();
     good().with("appProtocol: kubernetes.io/ws", "appProtocol: kubernetes.io/h2c").has(&[
         "pod.yaml:23:53: appProtocol \"kubernetes.io/h2c\" asks for HTTP/2, which readygate does not speak and which \
          has no WebSocket upgrade; write \"kubernetes.io/ws\", or leave it out [http2]",

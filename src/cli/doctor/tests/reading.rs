@@ -37,6 +37,19 @@ fn a_configuration_in_the_manifest_is_taken_before_the_file() {
 }
 
 #[test]
+fn of_several_maps_the_one_that_the_pod_mounts_is_taken() {
+    let map = |name: &str, text: &str| {
+        format!("---\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{gate.toml: \"{text}\"}}\n")
+    };
+    let volume = "  volumes: [{name: v, configMap: {name: mine}}]\n";
+    let sound = "upstream.url = 'http://127.0.0.1:81'";
+    let pod = |first: &str| format!("{POD}{volume}{}{}", map(first, "nonsense"), map("mine", sound));
+    Patient::new(&pod("other")).has(&[&format!("pod.yaml:2:1: {GRACE}")]);
+    let (_, said) = Patient::new(&pod("mine")).seen();
+    assert!(said.starts_with("pod.yaml#gate.toml:1:"), "{said}");
+}
+
+#[test]
 fn a_configuration_that_is_not_there_is_named() {
     Patient::new(POD).is_unreadable("gate.toml: no such file; name the configuration with --config");
 }
