@@ -15,5 +15,6 @@ mod http;
 mod layout;
 mod payloads;
 mod probe;
+mod prometheus;
 mod race;
 mod scenes;
