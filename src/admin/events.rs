@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
@@ -79,23 +79,21 @@ struct Listener {
 struct Over;
 
 /// Begins a stream, or says why not.
-pub(super) fn answer<B>(view: &Arc<View>, request: &Request<B>, line: &Line) -> Result<Response<Events>, Refused> {
+pub(super) fn answer<B>(view: &Arc<View>, request: &Request<B>, line: &Line) -> Response<Either<Full<Bytes>, Events>> {
     if request.method() != Method::GET {
-        return Err(routes::not_allowed("only GET", "GET"));
+        return routes::not_allowed("only GET", "GET").map(Either::Left);
     }
-    let Ok(place) = Arc::clone(&view.listeners).try_acquire_owned() else { return Err(too_many()) };
+    let Ok(place) = Arc::clone(&view.listeners).try_acquire_owned() else { return too_many().map(Either::Left) };
     let (frames, events) = mpsc::channel(UNDER_WAY);
     line.listening.store(true, Ordering::Relaxed);
     tokio::spawn(Listener { view: Arc::clone(view), frames, line: line.clone(), _place: place }.run());
-    let mut response = Response::new(Events(events));
+    let mut response = Response::new(Either::Right(Events(events)));
     response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
-type Refused = Response<Full<Bytes>>;
-
-fn too_many() -> Refused {
+fn too_many() -> Response<Full<Bytes>> {
     let error = format!("{MAX_LISTENERS} pages listen already: close one, or ask for /status");
     let mut answer = routes::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": error }));
     answer.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);

@@ -71,10 +71,7 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 
 fn answer<B>(view: &Arc<View>, request: &Request<B>, line: &Line) -> Response<Either<Full<Bytes>, Events>> {
     match request.uri().path() {
-        events::PATH => match events::answer(view, request, line) {
-            Ok(stream) => stream.map(Either::Right),
-            Err(refused) => refused.map(Either::Left),
-        },
+        events::PATH => events::answer(view, request, line),
         _ => routes::answer(view, request).map(Either::Left),
     }
 }

@@ -6,6 +6,7 @@
 
 mod announce;
 mod chronicle;
+mod estimate;
 mod lane;
 pub mod plan;
 pub mod release;
@@ -104,7 +105,7 @@ impl Gate {
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
         let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
+        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs), born);
         let lanes = plan.lanes.iter().map(keeper).collect();
         let said = vec![Said::new(now, born); plan.lanes.len()];
         let board = Board { fold, last: vec![None; plan.checks.len()], said };

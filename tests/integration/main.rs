@@ -3,7 +3,10 @@
 
 mod cli;
 mod close_codes;
+mod degraded;
 mod dependencies;
+mod deploy;
+mod doctor;
 mod drain;
 mod foreign_clients;
 mod handshake;
@@ -11,8 +14,11 @@ mod harness;
 mod hold;
 mod http;
 mod layout;
+mod modes;
+mod notices;
 mod page;
 mod payloads;
+mod probe;
 mod prometheus;
 mod race;
 mod scenes;
