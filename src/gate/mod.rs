@@ -157,6 +157,18 @@ impl Gate {
         }
     }
 
+    /// A session lost its upstream without a Close, or had no usable answer to its handshake. One session proves little, so
+    /// the upstream's checks run at once and decide; those that fail already keep their rhythm.
+    pub fn upstream_doubted(&self) {
+        let Some(lane) = self.inner.lanes.last() else { return };
+        let board = self.inner.board();
+        for index in &*lane.needs {
+            if board.fold.checks()[*index].state() == CheckState::Passing {
+                self.inner.checks[*index].wake.notify_one();
+            }
+        }
+    }
+
     /// A session arrived: a check without a result for two intervals runs at once. After a stall of the whole process
     /// (no CPU between requests) timers are no guide to how fresh a result is.
     pub fn arrived(&self) {

@@ -95,6 +95,20 @@ async fn a_refused_dial_shuts_the_gate_and_wakes_the_check() {
     assert!(gate.woken(0).now_or_never().is_none(), "the check is on its backoff already");
 }
 
+#[tokio::test]
+async fn a_session_that_lost_its_upstream_wakes_the_check_and_changes_no_verdict() {
+    let gate = Gate::of(&plan_with("cache", Role::Required), Metrics::new());
+    gate.upstream_doubted();
+    assert!(gate.woken(0).now_or_never().is_none(), "a check that does not pass keeps its rhythm");
+    (0..2).for_each(|index| _ = gate.report(index, Ok(()), Duration::ZERO, SystemTime::now()));
+    gate.upstream_doubted();
+    assert_eq!(gate.verdict(), Verdict::Open);
+    assert!(
+        gate.woken(0).now_or_never().is_some() && gate.woken(1).now_or_never().is_none(),
+        "the upstream's own only"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_arrival_wakes_a_check_once_and_only_when_its_result_is_stale() {
     let gate = gate(1);
@@ -219,13 +233,13 @@ fn plan(concurrency: usize) -> Plan {
     Plan::of_upstream(&[check], NonZeroUsize::new(concurrency).unwrap())
 }
 
-/// A second check with this name and role, which every lane needs.
+/// A second check with this name and role, which every route needs.
 fn plan_with(name: &str, role: Role) -> Plan {
     let mut plan = plan(1);
     let mut second = PlannedCheck { role, ..plan.checks[0].clone() };
     name.clone_into(&mut second.check.name);
     plan.checks.push(second);
-    plan.lanes.iter_mut().for_each(|lane| lane.needs.push(1));
+    plan.lanes.iter_mut().filter(|lane| lane.path.is_some()).for_each(|lane| lane.needs.push(1));
     plan
 }
 

@@ -156,7 +156,7 @@ impl Checks {
         let timeout = "How long the next attempt of a check may take.";
         let breaker_open = "Whether the breaker of a check is open (1, half-open too) or closed (0).";
         let breaker_opened = "How often the breaker of a check opened.";
-        let void = "Failed attempts that do not count, because the process was stopped meanwhile.";
+        let void = "Failed attempts that do not count: the process was stopped meanwhile, or out of file descriptors.";
         Self {
             up: f.gauges("readygate_check_up", up, &["check", "kind"]),
             duration: f.histograms("readygate_check_duration_seconds", duration, &["check"], CHECK_BUCKETS),

@@ -4,6 +4,7 @@
 mod cli;
 mod close_codes;
 mod dependencies;
+mod descriptors;
 mod drain;
 mod foreign_clients;
 mod handshake;
