@@ -3,10 +3,15 @@
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
 //! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
 //! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
+//!
+//! `POST /gate/open`, `/gate/shut` and `/gate/auto` (`?route=/ws/*&reason=…&for=10m`, or the same in a JSON body) lay the
+//! operator's hand on the gate and take it off, `POST /drain` begins the drain.
 
+mod order;
 mod routes;
 mod server;
 mod status;
+mod writes;
 
 use std::{
     sync::{
@@ -15,6 +20,8 @@ use std::{
     },
     time::Instant,
 };
+
+use tokio_util::sync::CancellationToken;
 
 pub use self::server::serve;
 use crate::{
@@ -30,6 +37,7 @@ pub struct View {
     budget: Arc<Budget>,
     config: Arc<Config>,
     bound: AtomicBool,
+    drain: CancellationToken,
     started: Instant,
 }
 
@@ -44,12 +52,22 @@ impl View {
         config: Arc<Config>,
         started: Instant,
     ) -> Arc<Self> {
-        Arc::new(Self { gate, metrics, registry, budget, config, bound: AtomicBool::new(false), started })
+        let (bound, drain) = (AtomicBool::new(false), CancellationToken::new());
+        Arc::new(Self { gate, metrics, registry, budget, config, bound, drain, started })
     }
 
     /// The public port is bound: from here on the process has started.
     pub fn set_bound(&self) {
         self.bound.store(true, Ordering::Release);
+    }
+
+    /// Resolves once an operator has asked for the drain.
+    pub async fn asked_to_drain(&self) {
+        self.drain.cancelled().await;
+    }
+
+    fn ask_to_drain(&self) {
+        self.drain.cancel();
     }
 
     fn is_bound(&self) -> bool {
@@ -59,3 +77,5 @@ impl View {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writes_tests;

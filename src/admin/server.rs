@@ -1,6 +1,6 @@
 //! Connections of the admin port: few, short, and none for ever.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -39,8 +39,8 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     let accepting = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Some(stream) = accept(&listener).await else { continue };
-            connections.spawn(connection(stream, Arc::clone(&view), shutdown.clone(), place));
+            let Some((stream, peer)) = accept(&listener).await else { continue };
+            connections.spawn(connection(stream, peer, Arc::clone(&view), shutdown.clone(), place));
         }
     };
     shutdown.run_until_cancelled(accepting).await;
@@ -49,9 +49,9 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     connections.wait().await;
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
+        Ok((stream, peer)) => Some((stream, peer.ip())),
         Err(error) => {
             tracing::warn!(%error, "failed to accept a connection on the admin port");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -60,13 +60,18 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     }
 }
 
-async fn connection<S>(stream: S, view: Arc<View>, shutdown: CancellationToken, place: OwnedSemaphorePermit)
-where
+async fn connection<S>(
+    stream: S,
+    peer: IpAddr,
+    view: Arc<View>,
+    shutdown: CancellationToken,
+    place: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(move |request| {
-        let response = routes::answer(&view, &request);
-        async move { Ok::<_, Infallible>(response) }
+        let view = Arc::clone(&view);
+        async move { Ok::<_, Infallible>(routes::answer(&view, request, peer).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_header_size(HEADER_BYTES);
@@ -101,7 +106,7 @@ mod tests {
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(buffer);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (client, tokio::spawn(connection(server, view(), CancellationToken::new(), place)))
+        (client, tokio::spawn(connection(server, [127, 0, 0, 1].into(), view(), CancellationToken::new(), place)))
     }
 
     /// Fails, rather than hangs, where a limit is missing.

@@ -139,12 +139,30 @@ async fn a_snapshot_says_what_each_check_found_and_when() {
         class: Some(Class::NotReady),
         reason: Some("answered 503".to_owned()),
         hint: Some("wait"),
+        suspicion: None,
         latency: Some(took),
         timeout: INTERVAL,
         breaker: BreakerState::Closed,
         last_checked: Some(at),
     };
     assert_eq!(checks, [expected]);
+}
+
+#[test]
+fn a_check_that_never_passed_although_its_target_answers_is_told_once_and_shown_until_it_passes() {
+    let gate = gate(1);
+    let wrong = Failure { class: Class::Unexpected, reason: "answered 404".to_owned(), hint: None };
+    let text = logged(|| {
+        for _ in 0..9 {
+            gate.report(0, Err(wrong.clone()), Duration::ZERO, SystemTime::now());
+        }
+    });
+    let told = "upstream takes connections but has never passed: answered 404; is it the right check? \
+                the gate stays shut until it passes";
+    assert_eq!(text.matches(told).count(), 1, "{text}");
+    assert_eq!(gate.snapshot().checks[0].suspicion.as_deref(), Some(told));
+    pass(&gate);
+    assert_eq!(gate.snapshot().checks[0].suspicion, None);
 }
 
 #[test]
@@ -185,7 +203,7 @@ fn a_line_begins_with_what_fails_and_not_with_what_has_yet_to_run() {
     assert!(text.contains(r#"check="cache""#) && text.contains(r#"others="upstream"#), "{text}");
 }
 
-fn logged(work: impl FnOnce()) -> String {
+pub(super) fn logged(work: impl FnOnce()) -> String {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(subscriber, work);
@@ -218,7 +236,7 @@ fn gate(concurrency: usize) -> Gate {
     Gate::of(&plan(concurrency), Metrics::new())
 }
 
-fn plan(concurrency: usize) -> Plan {
+pub(super) fn plan(concurrency: usize) -> Plan {
     let backoff = Backoff { initial: Duration::from_millis(10), max: Duration::from_secs(1) };
     let pacing = Pacing {
         interval: INTERVAL,
@@ -243,10 +261,10 @@ fn plan_with(name: &str, role: Role) -> Plan {
     plan
 }
 
-fn pass(gate: &Gate) {
+pub(super) fn pass(gate: &Gate) {
     gate.report(0, Ok(()), Duration::ZERO, SystemTime::now());
 }
 
-fn unready() -> Failure {
+pub(super) fn unready() -> Failure {
     Failure { class: Class::NotReady, reason: "answered 503".to_owned(), hint: Some("wait") }
 }

@@ -15,6 +15,9 @@ use super::{
 /// The verdicts of a route; exactly one of them is 1.
 const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
 
+/// What an operator can force on a route; at most one of them is 1.
+const FORCED: [&str; 2] = ["open", "shut"];
+
 /// Seconds. A release begins when the gate opens; past 10 s it is a fault whatever the number.
 const RELEASE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -55,6 +58,7 @@ pub struct Metrics {
     release: Histogram,
     http: Statuses,
     verdicts: IntGaugeVec,
+    forced: IntGaugeVec,
     checks: Checks,
     reloaded: IntGauge,
 }
@@ -82,6 +86,7 @@ impl Metrics {
             release: f.histogram("readygate_release_latency_seconds", RELEASE_HELP, RELEASE_BUCKETS),
             http: Statuses::new(&f),
             verdicts: f.gauges("readygate_gate_verdict", VERDICT_HELP, &["route", "verdict"]),
+            forced: f.gauges("readygate_gate_forced", FORCED_HELP, &["route", "verdict"]),
             checks: Checks::new(&f),
             reloaded: reloaded(&f),
             registry: f.into_registry(),
@@ -162,6 +167,13 @@ impl Metrics {
     pub fn verdict(&self, route: &str, verdict: &'static str) {
         for name in VERDICTS {
             self.verdicts.with_label_values(&[route, name]).set(i64::from(name == verdict));
+        }
+    }
+
+    /// An operator holds `route` at this verdict, or nobody does.
+    pub fn forced(&self, route: &str, verdict: Option<&'static str>) {
+        for name in FORCED {
+            self.forced.with_label_values(&[route, name]).set(i64::from(Some(name) == verdict));
         }
     }
 
@@ -252,6 +264,7 @@ const IMBALANCE_HELP: &str = "Sessions whose received frames are not delivered p
 const DEFERRED_HELP: &str = "Sessions that were not accepted early, by reason.";
 const RELEASE_HELP: &str = "From the opening of the gate to the delivery of a session's last held byte.";
 const VERDICT_HELP: &str = "The verdict of a route. 1 for the one that holds, 0 for the others.";
+const FORCED_HELP: &str = "Whether an operator holds a route at this verdict, whatever the checks say.";
 
 /// Starts at 1: a process runs only on a configuration that was read.
 fn reloaded(f: &Families) -> IntGauge {
@@ -262,136 +275,5 @@ fn reloaded(f: &Families) -> IntGauge {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
-mod tests {
-    use super::*;
-
-    fn has(metrics: &Metrics, line: &str) {
-        let text = metrics.render();
-        assert!(text.lines().any(|shown| shown == line), "no line `{line}` in:\n{text}");
-    }
-
-    #[test]
-    fn states_fates_and_closes_stand_at_zero_from_the_start() {
-        let metrics = Metrics::new();
-        for state in STATES {
-            has(&metrics, &format!("readygate_sessions{{state=\"{state}\"}} 0"));
-            has(&metrics, &format!("readygate_stage_duration_seconds_count{{stage=\"{state}\"}} 0"));
-        }
-        for fate in ["received", "delivered", "refused"] {
-            has(&metrics, &format!("readygate_frames_total{{fate=\"{fate}\"}} 0"));
-        }
-        has(&metrics, "readygate_closes_total{code=\"1014\",side=\"client\"} 0");
-        has(&metrics, "readygate_ledger_imbalance_total 0");
-        has(&metrics, &format!("readygate_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
-    }
-
-    #[test]
-    fn a_session_is_counted_where_it_is_and_timed_where_it_was() {
-        let metrics = Metrics::new();
-        metrics.session_entered("held");
-        assert!(metrics.sessions().contains(&("held", 1)));
-        metrics.session_left("held", Duration::from_secs(200));
-        metrics.session_entered("open");
-        metrics.session_done("relayed");
-        has(&metrics, "readygate_sessions{state=\"held\"} 0");
-        has(&metrics, "readygate_sessions{state=\"open\"} 1");
-        has(&metrics, "readygate_stage_duration_seconds_bucket{stage=\"held\",le=\"120\"} 0");
-        has(&metrics, "readygate_stage_duration_seconds_bucket{stage=\"held\",le=\"300\"} 1");
-        has(&metrics, "readygate_sessions_total{outcome=\"relayed\"} 1");
-    }
-
-    #[test]
-    fn an_unknown_state_is_counted_all_the_same() {
-        let metrics = Metrics::new();
-        metrics.session_entered("authorizing");
-        metrics.session_entered("authorizing");
-        metrics.session_left("authorizing", Duration::from_millis(3));
-        has(&metrics, "readygate_sessions{state=\"authorizing\"} 1");
-        has(&metrics, "readygate_stage_duration_seconds_count{stage=\"authorizing\"} 1");
-    }
-
-    #[test]
-    fn closes_count_by_side_and_strange_codes_share_a_label() {
-        let metrics = Metrics::new();
-        metrics.close_sent(Side::Client, 1013);
-        metrics.close_sent(Side::Upstream, 3003);
-        metrics.close_sent(Side::Upstream, 4711);
-        metrics.close_sent(Side::Upstream, 1006);
-        has(&metrics, "readygate_closes_total{code=\"1013\",side=\"client\"} 1");
-        has(&metrics, "readygate_closes_total{code=\"1013\",side=\"upstream\"} 0");
-        has(&metrics, "readygate_closes_total{code=\"3003\",side=\"upstream\"} 1");
-        has(&metrics, "readygate_closes_total{code=\"other\",side=\"upstream\"} 2");
-    }
-
-    #[test]
-    fn a_route_has_exactly_one_verdict() {
-        let metrics = Metrics::new();
-        metrics.verdict("*", "shut");
-        metrics.verdict("*", "open");
-        for (verdict, value) in [("open", 1), ("degraded", 0), ("shut", 0), ("draining", 0)] {
-            has(&metrics, &format!("readygate_gate_verdict{{route=\"*\",verdict=\"{verdict}\"}} {value}"));
-        }
-    }
-
-    #[test]
-    fn a_check_shows_whether_it_is_up_how_long_it_took_and_why_it_failed() {
-        let metrics = Metrics::new();
-        metrics.checked("cache", "redis", true, Duration::from_micros(800), None);
-        has(&metrics, "readygate_check_up{check=\"cache\",kind=\"redis\"} 1");
-        metrics.checked("cache", "redis", false, Duration::from_secs(2), Some("auth"));
-        has(&metrics, "readygate_check_up{check=\"cache\",kind=\"redis\"} 0");
-        has(&metrics, "readygate_check_duration_seconds_count{check=\"cache\"} 2");
-        has(&metrics, "readygate_check_failures_total{check=\"cache\",class=\"auth\"} 1");
-    }
-
-    #[test]
-    fn a_check_shows_its_timeout_and_its_breaker_from_the_start() {
-        let metrics = Metrics::new();
-        metrics.check_paced("cache", Duration::from_millis(300), false);
-        has(&metrics, "readygate_check_timeout_seconds{check=\"cache\"} 0.3");
-        for family in ["breaker_open", "breaker_opened_total", "void_total"] {
-            has(&metrics, &format!("readygate_check_{family}{{check=\"cache\"}} 0"));
-        }
-        metrics.check_paced("cache", Duration::from_millis(300), true);
-        metrics.check_breaker_opened("cache");
-        metrics.check_void("cache");
-        for family in ["breaker_open", "breaker_opened_total", "void_total"] {
-            has(&metrics, &format!("readygate_check_{family}{{check=\"cache\"}} 1"));
-        }
-    }
-
-    #[test]
-    fn amounts_add_up_and_every_status_has_a_label() {
-        let metrics = Metrics::new();
-        metrics.held(100, 3);
-        metrics.held(-40, -1);
-        metrics.frames(Fate::Refused, 7);
-        metrics.dial_retried();
-        metrics.ledger_imbalance();
-        metrics.released(Duration::from_millis(4));
-        metrics.config_reloaded(false);
-        for code in [100, 599, 99, 600] {
-            metrics.http_answered(code);
-        }
-        has(&metrics, "readygate_hold_bytes 60");
-        has(&metrics, "readygate_hold_frames 2");
-        has(&metrics, "readygate_frames_total{fate=\"refused\"} 7");
-        has(&metrics, "readygate_dial_retries_total 1");
-        has(&metrics, "readygate_ledger_imbalance_total 1");
-        has(&metrics, "readygate_release_latency_seconds_bucket{le=\"0.005\"} 1");
-        has(&metrics, "readygate_config_last_reload_successful 0");
-        has(&metrics, "readygate_http_requests_total{code=\"100\"} 1");
-        has(&metrics, "readygate_http_requests_total{code=\"599\"} 1");
-        has(&metrics, "readygate_http_requests_total{code=\"other\"} 2");
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn two_registries_live_side_by_side_and_each_tells_of_the_process() {
-        let (one, other) = (Metrics::new(), Metrics::new());
-        one.dial_retried();
-        has(&other, "readygate_dial_retries_total 0");
-        assert!(other.render().contains("process_resident_memory_bytes "));
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -25,11 +25,14 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 19] = [
+const PURE: [&str; 22] = [
+    "admin/order",
     "config/diff",
+    "gate/hand",
     "gate/plan",
     "gate/release",
     "gate/state",
+    "gate/suspicion",
     "gate/verdict",
     "hold/mod",
     "http/headers",

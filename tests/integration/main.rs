@@ -7,6 +7,7 @@ mod dependencies;
 mod descriptors;
 mod drain;
 mod foreign_clients;
+mod hand;
 mod handshake;
 mod harness;
 mod hold;
