@@ -9,12 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
     task::{JoinSet, spawn_blocking},
     time::{sleep, timeout},
 };
+use tokio_tungstenite::connect_async;
 
 use super::{
     figures::{Report, Sample},
@@ -79,11 +81,11 @@ pub(crate) async fn run(report: &mut Report) {
 
 async fn restart(app: App, gate: &Sidecar) -> (App, Round) {
     until_verdict(gate, "open").await;
-    let mut lost = load::connect(gate.public, 0).await;
+    let (mut lost, _) = connect_async(format!("ws://{}/ws", gate.public)).await.unwrap();
     let port = app.port;
     drop(app);
     // Its end tells the gate, before anybody else comes.
-    let _ = timeout(WITHIN, lost.read_to_end(&mut Vec::new())).await.expect("the open session is told");
+    timeout(WITHIN, async { while let Some(Ok(_)) = lost.next().await {} }).await.expect("the open session is told");
     until_verdict(gate, "shut").await;
     let held = load::crowd(gate.public, CLIENTS, 0).await;
     let mut app = App::start(port);
