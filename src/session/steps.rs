@@ -79,6 +79,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         }
         let (house, accept, pause) = (Arc::clone(&self.house), self.arrival.accept.clone(), self.pause(failures));
+        self.dials_at = Instant::now() + pause;
         self.turn = None;
         self.dial = Some(Box::pin(async move {
             rest(pause).await;
@@ -123,6 +124,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             reason.clone_into(&mut self.reason);
             return Input::Mismatched;
         }
+        self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
         Input::Connected
     }

@@ -1,5 +1,4 @@
-//! Every family as it is shown.
-
+//! What `/metrics` shows after what was counted.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
@@ -63,6 +62,68 @@ fn closes_count_by_side_and_strange_codes_share_a_label() {
 }
 
 #[test]
+fn what_can_happen_stands_at_zero_before_it_does() {
+    let metrics = Metrics::new();
+    metrics.check_paced("cache", Duration::from_millis(300), false);
+    has(&metrics, "readygate_sessions_total{outcome=\"hold_timeout\"} 0");
+    has(&metrics, "readygate_sessions_deferred_total{reason=\"origin\"} 0");
+    has(&metrics, "readygate_check_failures_total{check=\"cache\",class=\"not-ready\"} 0");
+    has(&metrics, "readygate_check_changes_total{check=\"cache\"} 0");
+    has(&metrics, "readygate_drains_total 0");
+}
+
+#[test]
+fn the_hold_is_shown_as_it_is_at_the_scrape() {
+    let metrics = Metrics::new();
+    let oldest = Duration::from_millis(1500);
+    metrics.hold_is(&HoldUse { taken: (10, 2), limit: (100, 20), oldest });
+    has(&metrics, "readygate_hold_oldest_seconds 1.5");
+    has(&metrics, "readygate_hold_budget_taken_bytes 10");
+    has(&metrics, "readygate_hold_budget_taken_sessions 2");
+    has(&metrics, "readygate_hold_budget_limit_bytes 100");
+    has(&metrics, "readygate_hold_budget_limit_sessions 20");
+}
+
+#[test]
+fn a_drain_counts_itself_and_what_it_cut() {
+    let metrics = Metrics::new();
+    metrics.drain_began();
+    metrics.drain_cuts(3);
+    has(&metrics, "readygate_drains_total 1");
+    has(&metrics, "readygate_drain_cut_sessions_total 3");
+}
+
+#[test]
+fn a_session_that_waits_for_no_gate_adds_less_than_a_millisecond() {
+    let metrics = Metrics::new();
+    metrics.connected_after(Duration::from_micros(60));
+    has(&metrics, "readygate_connect_added_seconds_bucket{le=\"0.0001\"} 1");
+}
+
+#[test]
+fn a_route_names_the_checks_that_shut_or_degrade_it() {
+    let metrics = Metrics::new();
+    metrics.route_needs("*", "cache", true, false);
+    metrics.route_needs("*", "llm", false, true);
+    has(&metrics, "readygate_gate_blocker{check=\"cache\",route=\"*\"} 1");
+    has(&metrics, "readygate_gate_missing{check=\"cache\",route=\"*\"} 0");
+    has(&metrics, "readygate_gate_blocker{check=\"llm\",route=\"*\"} 0");
+    has(&metrics, "readygate_gate_missing{check=\"llm\",route=\"*\"} 1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_runtime_is_shown_where_there_is_one() {
+    let metrics = Metrics::new();
+    let (blocked, task) = tokio::sync::oneshot::channel::<()>();
+    let task = tokio::spawn(task);
+    has(&metrics, "readygate_runtime_workers 2");
+    has(&metrics, "readygate_runtime_tasks 1");
+    assert!(metrics.render().contains("\n# TYPE readygate_runtime_busy_seconds_total counter\n"));
+    drop(blocked);
+    assert!(task.await.unwrap().is_err());
+}
+
+#[test]
 fn a_route_has_exactly_one_verdict() {
     let metrics = Metrics::new();
     metrics.verdict("*", "shut");
@@ -110,7 +171,7 @@ fn amounts_add_up_and_every_status_has_a_label() {
     metrics.released(Duration::from_millis(4));
     metrics.config_reloaded(false);
     for code in [100, 599, 99, 600] {
-        metrics.http_answered(code);
+        metrics.http_answered(code, Duration::from_millis(30));
     }
     has(&metrics, "readygate_hold_bytes 60");
     has(&metrics, "readygate_hold_frames 2");
@@ -122,6 +183,7 @@ fn amounts_add_up_and_every_status_has_a_label() {
     has(&metrics, "readygate_http_requests_total{code=\"100\"} 1");
     has(&metrics, "readygate_http_requests_total{code=\"599\"} 1");
     has(&metrics, "readygate_http_requests_total{code=\"other\"} 2");
+    has(&metrics, "readygate_http_request_duration_seconds_bucket{le=\"0.05\"} 4");
 }
 
 #[test]
