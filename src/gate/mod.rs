@@ -5,6 +5,7 @@
 //! a watch, so that reading it takes no lock of ours.
 
 mod announce;
+mod estimate;
 mod forcing;
 pub mod hand;
 mod lane;
@@ -114,7 +115,7 @@ impl Gate {
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
         let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
+        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs), born);
         let lanes = plan.lanes.iter().map(keeper).collect();
         let said = vec![Said::new(now, born); plan.lanes.len()];
         let hands = plan.lanes.iter().map(|_| None).collect();

@@ -9,6 +9,7 @@ use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 use super::{
     family::Families,
     hold::Hold,
+    policy::Policy,
     series::{Checks, Closes, Endings, Frames, Gates, Latencies, States, Statuses},
 };
 pub use super::{hold::HoldUse, series::STATES};
@@ -52,6 +53,7 @@ pub struct Metrics {
     drain_cuts: IntCounter,
     checks: Checks,
     reloaded: IntGauge,
+    pub(super) policy: Policy,
 }
 
 impl Metrics {
@@ -79,6 +81,7 @@ impl Metrics {
             drain_cuts: f.counter("readygate_drain_cut_sessions_total", CUTS_HELP),
             checks: Checks::new(&f),
             reloaded: reloaded(&f),
+            policy: Policy::new(&f),
             registry: f.into_registry(),
         })
     }
@@ -176,6 +179,7 @@ impl Metrics {
 
     /// `route` has exactly one verdict of open, degraded, shut, draining.
     pub fn verdict(&self, route: &str, verdict: &'static str) {
+        self.policy.route(route);
         self.gates.verdict(route, verdict);
     }
 

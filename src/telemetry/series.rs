@@ -10,7 +10,7 @@ use super::family::Families;
 pub const STATES: [&str; 6] = ["arrived", "held", "dialing", "replaying", "open", "closing"];
 
 /// How a session can end, in the words of its outcome.
-const OUTCOMES: [&str; 18] = [
+pub(super) const OUTCOMES: [&str; 18] = [
     "abandoned",
     "bad_handshake",
     "client_gone",
@@ -32,7 +32,7 @@ const OUTCOMES: [&str; 18] = [
 ];
 
 /// Why a session is not accepted early.
-const DEFERRALS: [&str; 3] = ["origin", "policy", "subprotocol"];
+const DEFERRALS: [&str; 4] = ["origin", "policy", "subprotocol", "switched_off"];
 
 /// The verdicts of a route; exactly one of them is 1.
 const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];

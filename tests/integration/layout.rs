@@ -25,9 +25,16 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 22] = [
+const PURE: [&str; 32] = [
     "admin/order",
+    "cli/doctor/case",
+    "cli/doctor/finding",
+    "cli/doctor/manifest",
+    "cli/doctor/rules",
+    "cli/doctor/yaml",
     "config/diff",
+    "config/notices",
+    "gate/estimate",
     "gate/hand",
     "gate/plan",
     "gate/release",
@@ -43,8 +50,11 @@ const PURE: [&str; 22] = [
     "probe/schedule",
     "session/confirm",
     "session/event",
+    "session/gating",
     "session/ledger",
+    "session/notice",
     "session/outcome",
+    "session/standing",
     "session/state",
     "splice/flow",
     "upstream/retry",

@@ -3,8 +3,11 @@
 
 mod cli;
 mod close_codes;
+mod degraded;
 mod dependencies;
+mod deploy;
 mod descriptors;
+mod doctor;
 mod drain;
 mod foreign_clients;
 mod hand;
@@ -13,7 +16,10 @@ mod harness;
 mod hold;
 mod http;
 mod layout;
+mod modes;
+mod notices;
 mod payloads;
+mod probe;
 mod prometheus;
 mod race;
 mod scenes;
