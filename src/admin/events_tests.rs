@@ -30,7 +30,7 @@ impl Reader {
     async fn open(view: &Arc<View>, buffer: usize, shutdown: &CancellationToken) -> Self {
         let (mut stream, server) = duplex(buffer);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let served = tokio::spawn(connection(server, Arc::clone(view), shutdown.clone(), place));
+        let served = tokio::spawn(connection(server, [127, 0, 0, 1].into(), Arc::clone(view), shutdown.clone(), place));
         stream.write_all(ASK).await.unwrap();
         Self { stream, read: String::new(), served }
     }

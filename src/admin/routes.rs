@@ -1,11 +1,12 @@
-//! What stands where on the admin port. Everything is read-only.
+//! What stands where on the admin port. Everything here is read-only; `writes` is not.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
+    body::Incoming,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::Serialize;
@@ -14,12 +15,27 @@ use serde_json::json;
 use super::{
     View, page,
     status::{GateStatus, Session, Status, Timeline},
+    writes::{self, Verb},
 };
 use crate::{gate::Verdict, telemetry::metrics::HoldUse};
 
 /// Shown to whoever asks for something else.
-const PATHS: [&str; 10] =
-    ["/", "/startupz", "/livez", "/readyz", "/gate", "/metrics", "/status", "/events", "/sessions", "/sessions/{id}"];
+const PATHS: [&str; 14] = [
+    "/",
+    "/startupz",
+    "/livez",
+    "/readyz",
+    "/gate",
+    "/metrics",
+    "/status",
+    "/events",
+    "/sessions",
+    "/sessions/{id}",
+    "POST /gate/open",
+    "POST /gate/shut",
+    "POST /gate/auto",
+    "POST /drain",
+];
 
 /// Sessions in one answer unless `limit` says otherwise: enough for eyes, and well under a megabyte.
 const SESSIONS_LIMIT: usize = 1000;
@@ -31,7 +47,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
 const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 #[derive(Clone, Copy)]
 enum Route<'a> {
@@ -46,8 +62,11 @@ enum Route<'a> {
     Session(&'a str),
 }
 
-/// The answer to any request. hyper leaves the body out of an answer to HEAD.
-pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
+/// The answer to any request of `peer`. hyper leaves the body out of an answer to HEAD.
+pub(super) async fn answer(view: &View, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    if let Some(verb) = Verb::parse(request.uri().path()) {
+        return writes::answer(view, verb, request, peer).await;
+    }
     let Some(route) = Route::parse(request.uri().path()) else {
         return json(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "paths": PATHS }));
     };

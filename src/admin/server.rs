@@ -1,10 +1,10 @@
 //! Connections of the admin port: few, short, and none for ever.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::{Request, Response, server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -48,8 +48,8 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     let accepting = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Some(stream) = accept(&listener).await else { continue };
-            connections.spawn(connection(stream, Arc::clone(&view), shutdown.clone(), place));
+            let Some((stream, peer)) = accept(&listener).await else { continue };
+            connections.spawn(connection(stream, peer, Arc::clone(&view), shutdown.clone(), place));
         }
     };
     shutdown.run_until_cancelled(accepting).await;
@@ -58,9 +58,9 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     connections.wait().await;
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
+        Ok((stream, peer)) => Some((stream, peer.ip())),
         Err(error) => {
             tracing::warn!(%error, "failed to accept a connection on the admin port");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -69,10 +69,15 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     }
 }
 
-fn answer<B>(view: &Arc<View>, request: &Request<B>, line: &Line) -> Response<Either<Full<Bytes>, Events>> {
+async fn answer(
+    view: &Arc<View>,
+    request: Request<Incoming>,
+    line: &Line,
+    peer: IpAddr,
+) -> Response<Either<Full<Bytes>, Events>> {
     match request.uri().path() {
-        events::PATH => events::answer(view, request, line),
-        _ => routes::answer(view, request).map(Either::Left),
+        events::PATH => events::answer(view, &request, line),
+        _ => routes::answer(view, request, peer).await.map(Either::Left),
     }
 }
 
@@ -85,14 +90,19 @@ async fn over(line: &Line, shutdown: &CancellationToken) {
 }
 
 /// Answers what comes on `stream`, until the client or the connection's time is through.
-pub(super) async fn connection<S>(stream: S, view: Arc<View>, shutdown: CancellationToken, place: OwnedSemaphorePermit)
-where
+pub(super) async fn connection<S>(
+    stream: S,
+    peer: IpAddr,
+    view: Arc<View>,
+    shutdown: CancellationToken,
+    place: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let line = Line::new(shutdown.clone());
     let service = service_fn(|request| {
-        let response = answer(&view, &request, &line);
-        async move { Ok::<_, Infallible>(response) }
+        let (view, line) = (&view, &line);
+        async move { Ok::<_, Infallible>(answer(view, request, line, peer).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -128,7 +138,7 @@ mod tests {
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(buffer);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (client, tokio::spawn(connection(server, view(), CancellationToken::new(), place)))
+        (client, tokio::spawn(connection(server, [127, 0, 0, 1].into(), view(), CancellationToken::new(), place)))
     }
 
     /// Fails, rather than hangs, where a limit is missing.

@@ -34,6 +34,17 @@ struct Route {
     blockers: Vec<Blocker>,
     /// Optional dependencies that fail.
     missing: Vec<Blocker>,
+    /// The operator's.
+    hand: Option<Hand>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Hand {
+    verdict: &'static str,
+    reason: String,
+    since: String,
+    /// None: until it is taken off.
+    until: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -54,6 +65,7 @@ struct Check {
     class: Option<&'static str>,
     reason: Option<String>,
     hint: Option<&'static str>,
+    suspicion: Option<String>,
     latency_ms: Option<f64>,
     timeout_ms: f64,
     last_checked: Option<String>,
@@ -247,6 +259,18 @@ impl From<gate::RouteView> for Route {
             blockers: objects(route.verdict.blockers()),
             missing: objects(route.verdict.missing()),
             path: route.path,
+            hand: route.hand.map(Hand::from),
+        }
+    }
+}
+
+impl From<gate::Hand> for Hand {
+    fn from(hand: gate::Hand) -> Self {
+        Self {
+            verdict: hand.forced.label(),
+            reason: hand.reason.as_str().to_owned(),
+            since: time(hand.since),
+            until: hand.until.map(time),
         }
     }
 }
@@ -273,6 +297,7 @@ impl From<gate::CheckView> for Check {
             class: check.class.map(gate::Class::label),
             reason: check.reason,
             hint: check.hint,
+            suspicion: check.suspicion,
             latency_ms: check.latency.map(millis),
             timeout_ms: millis(check.timeout),
             last_checked: check.last_checked.map(time),

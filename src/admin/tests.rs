@@ -25,16 +25,16 @@ const ONE: NonZeroUsize = NonZeroUsize::MIN;
 const SECRET: &str = "hunter2";
 
 /// An admin port on loopback, and the parts behind it.
-struct Port {
+pub(super) struct Port {
     address: SocketAddr,
-    view: Arc<View>,
+    pub(super) view: Arc<View>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
 }
 
-struct Reply {
-    status: u16,
-    head: String,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
     body: String,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn view() -> Arc<View> {
     View::new(gate, metrics, registry, Budget::new(1, 1), config, Instant::now())
 }
 
-async fn port() -> Port {
+pub(super) async fn port() -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, view, shutdown) = (listener.local_addr().unwrap(), view(), CancellationToken::new());
     let server = tokio::spawn(serve(listener, Arc::clone(&view), shutdown.clone()));
@@ -54,13 +54,20 @@ async fn port() -> Port {
 }
 
 impl Port {
-    async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> Reply {
         self.ask("GET", path).await
     }
 
     async fn ask(&self, method: &str, path: &str) -> Reply {
+        self.send(method, path, "", "").await
+    }
+
+    /// A request with more header lines (each with its end) and a body.
+    pub(super) async fn send(&self, method: &str, path: &str, lines: &str, body: &str) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        let request = format!("{head}{lines}\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
@@ -69,7 +76,7 @@ impl Port {
         Reply { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
-    fn open_gate(&self) {
+    pub(super) fn open_gate(&self) {
         self.view.gate.report(0, Ok(()), Duration::from_micros(800), SystemTime::now());
     }
 
@@ -79,7 +86,11 @@ impl Port {
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -125,7 +136,7 @@ async fn an_open_gate_answers_200_with_its_checks() {
     check.as_object_mut().unwrap().remove("last_checked").unwrap();
     let expected = json!({
         "name": "upstream", "kind": "http", "required": true, "state": "passing", "class": null, "reason": null,
-        "hint": null, "latency_ms": 0.8, "timeout_ms": 2000.0, "breaker": "closed",
+        "hint": null, "suspicion": null, "latency_ms": 0.8, "timeout_ms": 2000.0, "breaker": "closed",
     });
     assert_eq!(check, expected);
 }

@@ -51,8 +51,8 @@ struct Connector(Dialer);
 
 /// Why a request has no answer.
 enum Trouble {
-    /// Nothing listens, and the request is as it came.
-    Refused,
+    /// There is no connection, for a reason that may pass, and the request is as it came.
+    NotDialed(DialFault),
     /// Anything else.
     Answered(Refusal),
 }
@@ -96,9 +96,11 @@ impl Proxy {
             match self.send(request, &shelf).await {
                 Ok(response) => return marked(response, standing.filter(|_| gating.holds())),
                 Err(Trouble::Answered(refusal)) => return refusal.into_response(),
-                Err(Trouble::Refused) => {
+                Err(Trouble::NotDialed(fault)) => {
                     refused += 1;
-                    house.gate.dial_refused();
+                    if fault == DialFault::Refused {
+                        house.gate.dial_refused();
+                    }
                     if when_shut != WhenShut::Hold || Instant::now() >= deadline {
                         return Refusal::new(StatusCode::BAD_GATEWAY, "upstream unreachable").into_response();
                     }
@@ -192,11 +194,12 @@ async fn wait<U>(
 fn trouble(error: &legacy::Error, shelf: &Shelf) -> Trouble {
     let refusal = |status, reason| Trouble::Answered(Refusal::new(status, reason));
     match dial_error(error).map(|dial| dial.fault) {
-        Some(DialFault::Refused) if shelf.is_untouched() => Trouble::Refused,
+        Some(fault @ (DialFault::Refused | DialFault::Starved)) if shelf.is_untouched() => Trouble::NotDialed(fault),
         Some(DialFault::Timeout) => refusal(StatusCode::GATEWAY_TIMEOUT, "upstream timeout"),
         Some(DialFault::Refused | DialFault::Dns | DialFault::Tls | DialFault::Unreachable(_)) => {
             refusal(StatusCode::BAD_GATEWAY, "upstream unreachable")
         }
+        Some(DialFault::Starved) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         None if shelf.is_broken() => refusal(StatusCode::BAD_REQUEST, "bad request body"),
         None => Trouble::bad_answer(),
     }

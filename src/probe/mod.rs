@@ -131,6 +131,7 @@ impl From<DialError> for Failure {
             DialFault::Timeout => Class::Timeout,
             DialFault::Dns => Class::Dns,
             DialFault::Tls => Class::Tls,
+            DialFault::Starved => Class::Starved,
         };
         Self { class, reason: error.reason, hint: error.hint }
     }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::{self, OnTimeout},
+    dial::DialFault,
     upstream::{Fault, retry},
     wire::{
         close,
@@ -354,6 +355,7 @@ fn violated(violation: Violation) -> Outcome {
 
 fn faulty(fault: &Fault) -> Outcome {
     match fault {
+        Fault::Dial(error) if error.fault == DialFault::Starved => Outcome::Internal,
         Fault::Dial(_) => Outcome::UpstreamUnreachable,
         Fault::Silent(_) => Outcome::UpstreamTimeout,
         Fault::Handshake(_) => Outcome::BadHandshake,

@@ -195,6 +195,18 @@ fn r16_dials_that_sent_nothing_are_tried_again_until_the_hold_is_over() {
 }
 
 #[test]
+fn a_want_of_our_own_descriptors_is_waited_out_and_at_the_deadline_called_our_own_fault() {
+    let now = Instant::now();
+    let starved = Input::Faulted(dial_fault(DialFault::Starved));
+    let mut machine = Machine::new(&policy(OnTimeout::Close), now);
+    let _ = machine.handle(Input::GateOpen, now);
+    for attempt in 1..=3 * retry::ATTEMPTS {
+        assert_eq!(machine.handle(starved.clone(), now), Action::DialAfter(attempt));
+    }
+    assert_eq!(machine.handle(starved, now + HOLD), Action::Dismiss(Outcome::Internal));
+}
+
+#[test]
 fn the_deadline_of_the_hold_is_counted_from_arrival_whatever_happens_meanwhile() {
     let now = Instant::now();
     let mut machine = Machine::new(&policy(OnTimeout::Close), now);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     gate::Permit,
     hold::Hold,
-    splice::{Event, Splice},
+    splice::{Event, Splice, flow::End},
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
     wire::{boundary::Boundary, scan::ClientClose},
@@ -101,6 +101,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         match result {
             Err(fault) => {
                 self.reason = fault.to_string();
+                if !matches!(fault, Fault::Dial(_)) {
+                    self.house.gate.upstream_doubted();
+                }
                 self.missed(&fault);
                 Input::Faulted(fault)
             }
@@ -214,7 +217,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
                 self.replayed();
                 Input::Replayed
             }
-            Event::Parting(end) => Input::Parting(end.into()),
+            Event::Parting(end) => {
+                if end == End::UpstreamLost {
+                    self.house.gate.upstream_doubted();
+                }
+                Input::Parting(end.into())
+            }
             Event::Ended(end) => Input::Spliced(end),
         }
     }

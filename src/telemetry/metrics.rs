@@ -192,6 +192,11 @@ impl Metrics {
         self.gates.missing.with_label_values(&[route, check]).set(i64::from(missing));
     }
 
+    /// An operator holds `route` at this verdict, or nobody does.
+    pub fn forced(&self, route: &str, verdict: Option<&'static str>) {
+        self.gates.forced(route, verdict);
+    }
+
     /// A check ran.
     pub fn checked(&self, check: &str, kind: &'static str, up: bool, took: Duration, failure: Option<&'static str>) {
         self.checks.up.with_label_values(&[check, kind]).set(i64::from(up));

@@ -25,7 +25,8 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 29] = [
+const PURE: [&str; 32] = [
+    "admin/order",
     "cli/doctor/case",
     "cli/doctor/finding",
     "cli/doctor/manifest",
@@ -34,9 +35,11 @@ const PURE: [&str; 29] = [
     "config/diff",
     "config/notices",
     "gate/estimate",
+    "gate/hand",
     "gate/plan",
     "gate/release",
     "gate/state",
+    "gate/suspicion",
     "gate/verdict",
     "hold/mod",
     "http/headers",

@@ -152,6 +152,11 @@ impl Running {
         raw
     }
 
+    /// A POST on the admin port.
+    pub(crate) async fn order(&self, path: &str) -> Response {
+        post(self.admin, path).await
+    }
+
     /// One metric: `readygate_sessions{state="held"}`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         metric(self.admin, name).await
@@ -196,8 +201,16 @@ impl Drop for Running {
 }
 
 pub(crate) async fn admin(address: SocketAddr, path: &str) -> Response {
+    ask(address, &format!("GET {path}")).await
+}
+
+pub(crate) async fn post(address: SocketAddr, path: &str) -> Response {
+    ask(address, &format!("POST {path}")).await
+}
+
+async fn ask(address: SocketAddr, what: &str) -> Response {
     let mut raw = Raw::connect(address).await;
-    raw.send(head(&format!("GET {path} HTTP/1.1"), &[("Host", "admin"), ("Connection", "close")])).await;
+    raw.send(head(&format!("{what} HTTP/1.1"), &[("Host", "admin"), ("Connection", "close")])).await;
     raw.response().await
 }
 
