@@ -26,6 +26,7 @@ use crate::{
     admin::{self, Reloading, View},
     config::Config,
     gate::Gate,
+    http::Site,
     listen,
     reload::Watch,
     session::registry::Registry,
@@ -91,7 +92,7 @@ impl App {
         self.reign.view()
     }
 
-    /// Runs until `shutdown` resolves, and then drains; returns when nothing is left or the drain's time is over.
+    /// Runs until `shutdown` resolves or an operator asks for it, and then drains; returns when nothing is left or the drain's time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { public, admin, mut reign, watch } = self;
         let mut background = JoinSet::new();
@@ -104,9 +105,10 @@ impl App {
         tokio::select! {
             biased;
             () = shutdown => {}
+            () = view.asked_to_drain() => tracing::info!("an operator asked for the drain"),
             () = follow(watch, &mut reign) => {}
         }
-        drain(&reign).await;
+        drain(&reign.site()).await;
         stop_admin.cancel();
     }
 }
@@ -119,13 +121,12 @@ async fn follow(watch: Option<Watch>, reign: &mut Reign) {
 }
 
 /// Tells, waits, cuts, waits: all within the drain's time.
-async fn drain(reign: &Reign) {
-    let site = reign.site();
-    let (house, tasks) = (&site.house, &site.tasks);
+async fn drain(site: &Site) {
+    let Site { house, tasks, .. } = site;
     let began = Instant::now();
     tracing::info!(sessions = house.registry.count(), timeout = ?house.drain.timeout(), "draining");
     house.metrics.drain_began();
-    reign.gates().for_each(|gate| gate.drain());
+    house.gate.drain();
     house.drain.begin();
     tasks.close();
     tokio::select! {

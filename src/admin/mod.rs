@@ -2,12 +2,21 @@
 //!
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
 //! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
-//! `POST /reload` (from loopback only), `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
+//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one); `/` shows them
+//! to people, and `/events` keeps that page up to date.
+//!
+//! `POST /gate/open`, `/gate/shut` and `/gate/auto` (`?route=/ws/*&reason=…&for=10m`, or the same in a JSON body) lay the
+//! operator's hand on the gate and take it off, `POST /reload` has the configuration's file looked at, `POST /drain` begins
+//! the drain.
 
+mod events;
+mod order;
+mod page;
 mod reload;
 mod routes;
 mod server;
 mod status;
+mod writes;
 
 use std::{
     sync::{
@@ -16,6 +25,9 @@ use std::{
     },
     time::Instant,
 };
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{reload::Reloading, server::serve};
 use crate::{
@@ -31,7 +43,10 @@ pub struct View {
     budget: Arc<Budget>,
     reloading: OnceLock<Reloading>,
     bound: AtomicBool,
+    drain: CancellationToken,
     started: Instant,
+    /// Places for listeners.
+    listeners: Arc<Semaphore>,
 }
 
 impl View {
@@ -46,7 +61,9 @@ impl View {
         started: Instant,
     ) -> Arc<Self> {
         let (ruling, reloading) = (RwLock::new((gate, config)), OnceLock::new());
-        Arc::new(Self { ruling, metrics, registry, budget, reloading, bound: AtomicBool::new(false), started })
+        let (bound, drain) = (AtomicBool::new(false), CancellationToken::new());
+        let listeners = Arc::new(Semaphore::new(events::MAX_LISTENERS));
+        Arc::new(Self { ruling, metrics, registry, budget, reloading, bound, drain, started, listeners })
     }
 
     /// This gate and this configuration are in force from here on.
@@ -75,6 +92,15 @@ impl View {
         self.bound.store(true, Ordering::Release);
     }
 
+    /// Resolves once an operator has asked for the drain.
+    pub async fn asked_to_drain(&self) {
+        self.drain.cancelled().await;
+    }
+
+    fn ask_to_drain(&self) {
+        self.drain.cancel();
+    }
+
     fn is_bound(&self) -> bool {
         self.bound.load(Ordering::Acquire)
     }
@@ -82,3 +108,5 @@ impl View {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writes_tests;

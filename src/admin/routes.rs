@@ -1,25 +1,42 @@
-//! What stands where on the admin port. What changes something stands in files of its own.
+//! What stands where on the admin port. Everything here is read-only; `writes` is not.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
+    body::Incoming,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    View,
+    View, page,
     status::{GateStatus, Session, Status, Timeline},
+    writes::{self, Verb},
 };
 use crate::{gate::Verdict, telemetry::metrics::HoldUse};
 
 /// Shown to whoever asks for something else.
-const PATHS: [&str; 9] =
-    ["/startupz", "/livez", "/readyz", "/gate", "/metrics", "/status", "/sessions", "/sessions/{id}", "POST /reload"];
+const PATHS: [&str; 15] = [
+    "/",
+    "/startupz",
+    "/livez",
+    "/readyz",
+    "/gate",
+    "/metrics",
+    "/status",
+    "/events",
+    "/sessions",
+    "/sessions/{id}",
+    "POST /gate/open",
+    "POST /gate/shut",
+    "POST /gate/auto",
+    "POST /reload",
+    "POST /drain",
+];
 
 /// Sessions in one answer unless `limit` says otherwise: enough for eyes, and well under a megabyte.
 const SESSIONS_LIMIT: usize = 1000;
@@ -35,6 +52,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 #[derive(Clone, Copy)]
 enum Route<'a> {
+    Page,
     Startup,
     Live,
     Ready,
@@ -45,8 +63,11 @@ enum Route<'a> {
     Session(&'a str),
 }
 
-/// The answer to any request. hyper leaves the body out of an answer to HEAD.
-pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
+/// The answer to any request of `peer`. hyper leaves the body out of an answer to HEAD.
+pub(super) async fn answer(view: &View, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    if let Some(verb) = Verb::parse(request.uri().path()) {
+        return writes::answer(view, verb, request, peer).await;
+    }
     let Some(route) = Route::parse(request.uri().path()) else {
         return json(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "paths": PATHS }));
     };
@@ -54,12 +75,13 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
         return not_allowed("only GET and HEAD", "GET, HEAD");
     }
     match route {
+        Route::Page => page::answer(),
         Route::Startup => startup(view),
         Route::Live => ok(),
         Route::Ready => ready(view),
         Route::Gate => gate(view),
         Route::Metrics => metrics(view),
-        Route::Status => json(StatusCode::OK, &Status::new(view, Instant::now())),
+        Route::Status => json(StatusCode::OK, &Status::new(view).dated(view.started)),
         Route::Sessions => sessions(view, request.uri().query().unwrap_or_default()),
         Route::Session(id) => session(view, id),
     }
@@ -68,6 +90,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
 impl<'a> Route<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         match path {
+            "/" => Some(Self::Page),
             "/startupz" => Some(Self::Startup),
             "/livez" => Some(Self::Live),
             "/readyz" => Some(Self::Ready),
@@ -178,6 +201,7 @@ pub(super) fn not_allowed(error: &'static str, allowed: &'static str) -> Answer 
     answer
 }
 
+/// Any value as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => respond(status, JSON, body),

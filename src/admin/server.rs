@@ -1,14 +1,10 @@
 //! Connections of the admin port: few, short, and none for ever.
 
-use std::{
-    convert::Infallible,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{Request, server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,8 +15,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    View, reload,
-    routes::{self, Answer},
+    View,
+    events::{self, Events, Line},
+    routes,
 };
 
 /// Connections at a time. Probes and scrapers need a handful; more wait in the listener's backlog.
@@ -31,6 +28,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of a request head. Nothing asked here needs more, and hyper takes no smaller buffer.
 const HEADER_BYTES: usize = 8 * 1024;
+
+/// Of an answer, kept for a client that does not read: a listener that has stopped is noticed after a few events.
+const BUFFER_BYTES: usize = 16 * 1024;
 
 /// After this a connection takes no further request: a client that never reads its answer, or asks one byte at a
 /// time, must not keep its place. Scrapers just connect again.
@@ -49,7 +49,7 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Some((stream, peer)) = accept(&listener).await else { continue };
-            connections.spawn(connection(stream, peer.ip(), Arc::clone(&view), shutdown.clone(), place));
+            connections.spawn(connection(stream, peer, Arc::clone(&view), shutdown.clone(), place));
         }
     };
     shutdown.run_until_cancelled(accepting).await;
@@ -58,9 +58,9 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     connections.wait().await;
 }
 
-async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok(taken) => Some(taken),
+        Ok((stream, peer)) => Some((stream, peer.ip())),
         Err(error) => {
             tracing::warn!(%error, "failed to accept a connection on the admin port");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -69,14 +69,28 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     }
 }
 
-async fn answer<B>(view: &View, request: &Request<B>, peer: IpAddr) -> Answer {
+async fn answer(
+    view: &Arc<View>,
+    request: Request<Incoming>,
+    line: &Line,
+    peer: IpAddr,
+) -> Response<Either<Full<Bytes>, Events>> {
     match request.uri().path() {
-        reload::PATH => reload::answer(view, request.method(), peer).await,
-        _ => routes::answer(view, request),
+        events::PATH => events::answer(view, &request, line),
+        _ => routes::answer(view, request, peer).await.map(Either::Left),
     }
 }
 
-async fn connection<S>(
+/// Returns when the connection must end: one with a stream of events only with the port.
+async fn over(line: &Line, shutdown: &CancellationToken) {
+    let _ = timeout(CONNECTION_LIFE, shutdown.cancelled()).await;
+    if line.is_listening() {
+        shutdown.cancelled().await;
+    }
+}
+
+/// Answers what comes on `stream`, until the client or the connection's time is through.
+pub(super) async fn connection<S>(
     stream: S,
     peer: IpAddr,
     view: Arc<View>,
@@ -85,17 +99,19 @@ async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(move |request| {
-        let view = Arc::clone(&view);
-        async move { Ok::<_, Infallible>(answer(&view, &request, peer).await) }
+    let line = Line::new(shutdown.clone());
+    let service = service_fn(|request| {
+        let (view, line) = (&view, &line);
+        async move { Ok::<_, Infallible>(answer(view, request, line, peer).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_header_size(HEADER_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.max_header_size(HEADER_BYTES).max_buf_size(BUFFER_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let over = timeout(CONNECTION_LIFE, shutdown.cancelled());
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = over => {
+        () = line.stuck() => Ok(()),
+        () = over(&line, &shutdown) => {
             connection.as_mut().graceful_shutdown();
             timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
@@ -122,10 +138,7 @@ mod tests {
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(buffer);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (
-            client,
-            tokio::spawn(connection(server, IpAddr::from([127, 0, 0, 1]), view(), CancellationToken::new(), place)),
-        )
+        (client, tokio::spawn(connection(server, [127, 0, 0, 1].into(), view(), CancellationToken::new(), place)))
     }
 
     /// Fails, rather than hangs, where a limit is missing.

@@ -37,7 +37,6 @@ pub(super) struct Reign {
     waiting: Probes,
     /// Of the present gate.
     running: JoinSet<()>,
-    former: Vec<Gate>,
     farewells: JoinSet<()>,
 }
 
@@ -78,7 +77,6 @@ impl Reign {
             timing,
             waiting: probes,
             running: JoinSet::new(),
-            former: Vec::new(),
             farewells: JoinSet::new(),
         })
     }
@@ -102,11 +100,6 @@ impl Reign {
     /// What the admin port sees of the present generation.
     pub(super) fn view(&self) -> &Arc<View> {
         &self.view
-    }
-
-    /// Every gate that somebody may depend on.
-    pub(super) fn gates(&self) -> impl Iterator<Item = Gate> {
-        self.former.iter().cloned().chain([self.view.gate()])
     }
 
     /// The next generation. Where it cannot be built, nothing changes.
@@ -142,8 +135,6 @@ impl Reign {
         self.begin();
         let (view, metrics) = (Arc::clone(&self.view), Arc::clone(&self.site().house.metrics));
         forget(&before, &view.gate(), &metrics);
-        self.former.retain(|gate| !gate.is_over());
-        self.former.push(old.clone());
         while self.farewells.try_join_next().is_some() {}
         self.farewells.spawn(async move {
             gate.over().await;

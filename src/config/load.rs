@@ -222,7 +222,7 @@ fn oversize(file: String) -> Problems {
     Problems::new(vec![Problem::new(Place::File(file), what, "is it the right file?")])
 }
 
-fn unreadable(file: String, error: &io::Error) -> Problems {
+pub(super) fn unreadable(file: String, error: &io::Error) -> Problems {
     let (what, help) = match error.kind() {
         io::ErrorKind::NotFound => ("no such file".to_owned(), "name the configuration with --config"),
         io::ErrorKind::InvalidData => ("cannot be read: it is not UTF-8".to_owned(), "TOML is UTF-8 text"),

@@ -1,10 +1,13 @@
 //! One route's share of the gate: its verdict, and the line of those who wait for it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Gate, Permit, Verdict, Waiting, plan::PlannedLane, turns::Turns};
+use super::{Gate, Permit, Verdict, Waiting, estimate::Estimate, plan::PlannedLane, turns::Turns};
 
 /// A route's gate. All clones are the same lane.
 #[derive(Clone, Debug)]
@@ -14,6 +17,7 @@ pub struct Lane {
     verdict: watch::Receiver<Verdict>,
     opened_at: watch::Receiver<Option<Instant>>,
     turns: Turns,
+    estimate: Arc<Mutex<Estimate>>,
 }
 
 /// The gate's own hand on a lane.
@@ -28,6 +32,22 @@ pub(super) struct LaneKeeper {
     verdict: watch::Sender<Verdict>,
     opened_at: watch::Sender<Option<Instant>>,
     turns: Turns,
+    estimate: Arc<Mutex<Estimate>>,
+}
+
+/// What a lane takes over from the gate before.
+pub(super) struct Before {
+    pub(super) verdict: Verdict,
+    pub(super) opened_at: Option<Instant>,
+    pub(super) estimate: Estimate,
+}
+
+impl Before {
+    /// Of a lane that begins `now`, and says so.
+    pub(super) fn nothing(verdict: Verdict, now: Instant) -> Self {
+        let estimate = Estimate::new(verdict.is_open(), now.into_std());
+        Self { verdict, opened_at: None, estimate }
+    }
 }
 
 impl Lane {
@@ -51,6 +71,12 @@ impl Lane {
         *self.opened_at.borrow()
     }
 
+    /// How long the lane is likely to stay shut; none where it is open or nothing is known.
+    #[must_use]
+    pub fn estimate(&self, now: Instant) -> Option<Duration> {
+        lock(&self.estimate).left(now.into_std())
+    }
+
     /// Somebody waits for this lane until the answer is dropped: what can keep it shut is asked more often.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
@@ -71,14 +97,10 @@ impl Lane {
 }
 
 impl LaneKeeper {
-    /// A lane that the checks at `blocking` can keep shut, with this first verdict, that last opened then.
-    pub(super) fn new(
-        planned: &PlannedLane,
-        blocking: Vec<usize>,
-        verdict: Verdict,
-        opened_at: Option<Instant>,
-    ) -> Self {
+    /// A lane that the checks at `blocking` can keep shut, as it was before.
+    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, before: Before) -> Self {
         let turns = Turns::new(planned.concurrency);
+        let Before { verdict, opened_at, estimate } = before;
         turns.open(verdict.is_open());
         Self {
             path: planned.path.clone(),
@@ -87,6 +109,7 @@ impl LaneKeeper {
             verdict: watch::Sender::new(verdict),
             opened_at: watch::Sender::new(opened_at),
             turns,
+            estimate: Arc::new(Mutex::new(estimate)),
         }
     }
 
@@ -98,6 +121,7 @@ impl LaneKeeper {
             verdict: self.verdict.subscribe(),
             opened_at: self.opened_at.subscribe(),
             turns: self.turns.clone(),
+            estimate: Arc::clone(&self.estimate),
         }
     }
 
@@ -106,9 +130,10 @@ impl LaneKeeper {
         self.verdict.borrow().clone()
     }
 
-    /// When it last opened.
-    pub(super) fn opened_at(&self) -> Option<Instant> {
-        *self.opened_at.borrow()
+    /// What a lane in the place of this one takes over.
+    pub(super) fn before(&self) -> Before {
+        let estimate = lock(&self.estimate).clone();
+        Before { verdict: self.verdict(), opened_at: *self.opened_at.borrow(), estimate }
     }
 
     /// Makes `verdict` everybody's. Turns are given only between the watch's opening and its shutting, so that no permit is
@@ -118,8 +143,14 @@ impl LaneKeeper {
         if is_open && !was_open {
             self.opened_at.send_replace(Some(changed));
         }
+        lock(&self.estimate).turn(is_open, changed.into_std());
         self.turns.open(was_open && is_open);
         self.verdict.send_replace(verdict);
         self.turns.open(is_open);
     }
+}
+
+/// Its data is valid after every statement, so a panic elsewhere need not spread.
+fn lock(estimate: &Mutex<Estimate>) -> MutexGuard<'_, Estimate> {
+    estimate.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,17 +1,23 @@
 //! The values that say whether sessions may pass, and why not.
 //!
 //! Probes report here, sessions tell of refused dials, everybody else reads. `plan` says what is watched for whom, `state`
-//! decides, a `lane` is one route's share of it, `release` meters who may go first when a lane opens; a verdict lies in
-//! a watch, so that reading it takes no lock of ours. When the configuration changes what is watched, `succession` hands
-//! over to a new gate, and `visits` says when the old one is needed no more.
+//! decides, a `hand` of the operator overrules it, a `lane` is one route's share of it, `release` meters who may go first
+//! when a lane opens; a verdict lies in a watch, so that reading it takes no lock of ours. A `chronicle` keeps what
+//! verdicts have been. When the configuration changes what is watched, `succession` hands over to a new gate,
+//! and `visits` says when the old one is needed no more.
 
 mod announce;
+mod chronicle;
+mod estimate;
+mod forcing;
+pub mod hand;
 mod lane;
 pub mod plan;
 pub mod release;
 mod rhythm;
 pub mod state;
 mod succession;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -32,15 +38,20 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::{
     announce::Said,
+    forcing::Laid,
     lane::LaneKeeper,
-    plan::{PlannedCheck, PlannedLane},
+    plan::PlannedCheck,
     rhythm::Rhythm,
     state::{Fold, Track},
-    succession::History,
+    succession::{Former, History},
+    suspicion::Suspicion,
     view::LastRun,
     visits::Visits,
 };
 pub use self::{
+    chronicle::{Change, Chronicle},
+    forcing::NoRoute,
+    hand::{Forced, Hand},
     lane::Lane,
     plan::{Plan, Role},
     rhythm::{BreakerState, Pace, Waiting},
@@ -71,6 +82,8 @@ struct Inner {
     board: Mutex<Board>,
     metrics: Arc<Metrics>,
     visits: Arc<Visits>,
+    chronicle: Arc<Chronicle>,
+    former: Former,
     born: Instant,
 }
 
@@ -79,6 +92,8 @@ struct Inner {
 struct Watched {
     name: String,
     kind: &'static str,
+    /// What it asks for, if that is a path.
+    path: Option<String>,
     required: bool,
     rhythm: Rhythm,
     stale_after: Duration,
@@ -91,8 +106,12 @@ struct Watched {
 struct Board {
     fold: Fold,
     last: Vec<Option<LastRun>>,
+    /// One per check.
+    suspicions: Vec<Suspicion>,
     /// One per lane.
     said: Vec<Said>,
+    /// One per lane.
+    hands: Vec<Option<Laid>>,
 }
 
 impl Gate {
@@ -112,15 +131,19 @@ impl Gate {
     /// A gate after `plan` that goes on from what is known.
     fn after(history: &History<'_>, plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
-        let (tracks, last) = plan.checks.iter().map(|planned| history.check(planned, now)).unzip();
+        let ((tracks, last), suspicions) = plan.checks.iter().map(|planned| history.check(planned, now)).unzip();
         let fold = Fold::new(tracks);
-        let (lanes, said) = plan.lanes.iter().map(|lane| lane.keeper(plan, history, &fold, (now, born))).unzip();
-        let board = Mutex::new(Board { fold, last, said });
+        let (lanes, said) = plan.lanes.iter().map(|lane| history.lane(lane, plan, &fold, (now, born))).unzip();
+        let hands = plan.lanes.iter().map(|_| None).collect();
+        let board = Mutex::new(Board { fold, last, suspicions, said, hands });
         let checks = plan.checks.iter().map(Watched::new).collect();
-        let inner = Inner { checks, lanes, board, metrics, visits: Arc::default(), born };
-        inner.settle(&mut inner.board(), now);
+        let (visits, chronicle, former) = (Arc::default(), history.chronicle(), history.former());
+        let inner = Inner { checks, lanes, board, metrics, visits, chronicle, former, born };
         inner.lanes.iter().for_each(|lane| inner.count(lane));
-        Self { inner: Arc::new(inner) }
+        (0..inner.lanes.len()).for_each(|lane| inner.count_forced(lane, None));
+        let gate = Self { inner: Arc::new(inner) };
+        gate.take_over(&history.hands(), now);
+        gate
     }
 
     /// The gate of route number `route` of the configuration; a number that does not exist is the last route.
@@ -151,7 +174,9 @@ impl Gate {
             *last = Some(LastRun { took, at: now });
             check.asked.store(self.inner.age(), Ordering::Relaxed);
         }
+        let failure = result.as_ref().err().cloned();
         let state = board.fold.report(index, result, took, now);
+        self.inner.suspect(&mut board, index, failure.as_ref(), now);
         self.inner.settle(&mut board, now);
         state
     }
@@ -169,6 +194,18 @@ impl Gate {
         }
     }
 
+    /// A session lost its upstream without a Close, or had no usable answer to its handshake. One session proves little, so
+    /// the upstream's checks run at once and decide; those that fail already keep their rhythm.
+    pub fn upstream_doubted(&self) {
+        let Some(lane) = self.inner.lanes.last() else { return };
+        let board = self.inner.board();
+        for index in &*lane.needs {
+            if board.fold.checks()[*index].state() == CheckState::Passing {
+                self.inner.checks[*index].wake.notify_one();
+            }
+        }
+    }
+
     /// A session arrived: a check without a result for two intervals runs at once. After a stall of the whole process
     /// (no CPU between requests) timers are no guide to how fresh a result is.
     pub fn arrived(&self) {
@@ -180,22 +217,32 @@ impl Gate {
 
     /// The process goes down: nobody passes any more, whatever the checks say.
     pub fn drain(&self) {
-        let mut board = self.inner.board();
-        board.fold.drain();
-        self.inner.settle(&mut board, SystemTime::now());
+        self.and_former(|gate| {
+            let mut board = gate.inner.board();
+            board.fold.drain();
+            gate.inner.settle(&mut board, SystemTime::now());
+        });
     }
 
     /// The gate and every check at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let board = self.inner.board();
-        let tracks = board.fold.checks().iter().zip(&board.last);
-        let checks = self.inner.checks.iter().zip(tracks).map(|(check, (track, last))| check.view(track, *last));
-        let routes = self.inner.lanes.iter().zip(&board.said).filter_map(|(lane, said)| {
+        let known = board.fold.checks().iter().zip(&board.last).zip(&board.suspicions);
+        let checks = self.inner.checks.iter().zip(known);
+        let checks = checks.map(|(check, ((track, last), suspicion))| check.view(track, *last, suspicion));
+        let routes = self.inner.lanes.iter().zip(&board.said).zip(&board.hands).filter_map(|((lane, said), laid)| {
             let (path, verdict) = (lane.path.clone()?, lane.verdict());
-            Some(RouteView { path, verdict, since: said.since })
+            let hand = laid.as_ref().map(|laid| laid.hand.clone());
+            Some(RouteView { path, verdict, since: said.since, hand })
         });
         Snapshot { verdict: self.verdict(), routes: routes.collect(), checks: checks.collect() }
+    }
+
+    /// What the verdicts have been.
+    #[must_use]
+    pub fn chronicle(&self) -> &Chronicle {
+        &self.inner.chronicle
     }
 
     /// Resolves when check `index` should run before its pause is over. A wake that came before the call counts.
@@ -219,22 +266,35 @@ impl Inner {
 
     /// Makes the board's verdicts everybody's.
     fn settle(&self, board: &mut Board, now: SystemTime) {
-        let Board { fold, said, .. } = board;
+        let Board { fold, said, hands, .. } = board;
         let mut changed = false;
-        for (lane, said) in self.lanes.iter().zip(said) {
+        for ((lane, said), laid) in self.lanes.iter().zip(said).zip(hands) {
             let verdict = fold.verdict(&lane.needs);
+            let verdict = laid.as_ref().map_or(verdict.clone(), |laid| laid.hand.over(verdict));
             if verdict != lane.verdict() {
-                let at = Instant::now();
+                let (before, at) = (lane.verdict().label(), Instant::now());
                 if !self.visits.is_retired() {
                     said.say(lane, fold, &verdict, now, at);
                 }
                 lane.publish(verdict, at);
                 self.count(lane);
+                if !self.visits.is_retired() {
+                    self.chronicle.note(lane, before, now);
+                }
                 changed = true;
             }
         }
         if changed {
             self.checks.iter().for_each(|check| check.rhythm.stir());
+        }
+    }
+
+    /// Says once of a check that it may be a wrong one.
+    fn suspect(&self, board: &mut Board, index: usize, failure: Option<&Failure>, now: SystemTime) {
+        let (Some(check), Some(suspicion)) = (self.checks.get(index), board.suspicions.get_mut(index)) else { return };
+        let is_news = suspicion.note(failure.map(|failure| failure.class), now);
+        if let Some(failure) = failure.filter(|_| is_news && !self.visits.is_retired()) {
+            tracing::warn!(check = check.name, class = failure.class.label(), "{}", check.suspected(failure));
         }
     }
 
@@ -246,25 +306,6 @@ impl Inner {
             let is_among = |named: &[Blocker]| named.iter().any(|blocker| blocker.check == check.name);
             let (blocks, missing) = (is_among(verdict.blockers()), is_among(verdict.missing()));
             self.metrics.route_needs(path, &check.name, blocks, missing);
-        }
-    }
-}
-
-impl PlannedLane {
-    /// The lane as it was before, if it was there, to be settled with what `fold` says.
-    fn keeper(
-        &self,
-        plan: &Plan,
-        history: &History<'_>,
-        fold: &Fold,
-        (now, born): (SystemTime, Instant),
-    ) -> (LaneKeeper, Said) {
-        match history.lane(self) {
-            Some(known) => (LaneKeeper::new(self, plan.blocking(self), known.verdict, known.opened_at), known.said),
-            None => {
-                let verdict = fold.verdict(&self.needs);
-                (LaneKeeper::new(self, plan.blocking(self), verdict, None), Said::new(now, born))
-            }
         }
     }
 }
@@ -281,12 +322,18 @@ impl Watched {
         Self {
             name: check.name.clone(),
             kind: check.kind.label(),
+            path: check.kind.shown_path().map(str::to_owned),
             required: planned.role != Role::Optional,
             rhythm: Rhythm::new(check.pacing.timeout),
             stale_after: check.pacing.interval.saturating_mul(STALE_AFTER_INTERVALS),
             wake: Notify::new(),
             asked: AtomicU64::new(0),
         }
+    }
+
+    /// What a person should know of it while it fails so and was never seen to pass.
+    fn suspected(&self, failure: &Failure) -> String {
+        suspicion::told(&self.name, self.path.as_deref(), failure, self.required)
     }
 
     /// True for the first to ask after the last result has grown stale, and for nobody else until it is stale again.

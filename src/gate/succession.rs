@@ -3,15 +3,21 @@
 //! A check that still asks the same keeps its state, and a route that is still there its verdict's age. What is new
 //! starts unknown. Whatever else must outlive a plan belongs into [`History`].
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
 
 use tokio::time::Instant;
 
 use super::{
-    Gate, Inner, Plan, Verdict, Watched,
+    Chronicle, Gate, Inner, Plan, Watched,
     announce::Said,
+    hand::Hands,
+    lane::{Before, LaneKeeper},
     plan::{PlannedCheck, PlannedLane},
-    state::Track,
+    state::{Fold, Track},
+    suspicion::Suspicion,
     view::LastRun,
     visits::Visit,
 };
@@ -21,16 +27,13 @@ use super::{
 pub(super) struct History<'a>(Option<Past<'a>>);
 
 struct Past<'a> {
-    gate: &'a Inner,
+    gate: &'a Arc<Inner>,
     plan: &'a Plan,
 }
 
-/// What is known of a route from before.
-pub(super) struct Remembered {
-    pub(super) verdict: Verdict,
-    pub(super) opened_at: Option<Instant>,
-    pub(super) said: Said,
-}
+/// Gates whose place was taken, the eldest first: those who wait there may be told, too.
+#[derive(Debug, Default)]
+pub(super) struct Former(Vec<Weak<Inner>>);
 
 impl Gate {
     /// A gate after `plan` in the place of this one, whose plan was `before`. From here on this one is silent: neither
@@ -40,6 +43,17 @@ impl Gate {
         self.inner.visits.retire();
         let history = History(Some(Past { gate: &self.inner, plan: before }));
         Self::after(&history, plan, Arc::clone(&self.inner.metrics))
+    }
+
+    /// The gates before this one that somebody still depends on.
+    pub(super) fn former(&self) -> impl Iterator<Item = Self> {
+        self.inner.former.0.iter().filter_map(Weak::upgrade).map(|inner| Self { inner })
+    }
+
+    /// Does something to this gate and to [`Self::former`].
+    pub(super) fn and_former(&self, act: impl Fn(&Self)) {
+        act(self);
+        self.former().for_each(|gate| act(&gate));
     }
 
     /// Whether there is a route with this path.
@@ -88,15 +102,16 @@ impl Gate {
 }
 
 impl History<'_> {
-    /// The check's memory, and its last run.
-    pub(super) fn check(&self, planned: &PlannedCheck, now: SystemTime) -> (Track, Option<LastRun>) {
+    /// The check's memory, its last run, and what is suspected of it.
+    pub(super) fn check(&self, planned: &PlannedCheck, now: SystemTime) -> ((Track, Option<LastRun>), Suspicion) {
         let mut track = planned.track(now);
-        let Some((past, index)) = self.place_of(planned) else { return (track, None) };
+        let Some((past, index)) = self.place_of(planned) else { return ((track, None), Suspicion::default()) };
         let board = past.gate.board();
         if let Some(before) = board.fold.checks().get(index) {
             track.adopt(before);
         }
-        (track, board.last.get(index).copied().flatten())
+        let suspicion = board.suspicions.get(index).cloned().unwrap_or_default();
+        ((track, board.last.get(index).copied().flatten()), suspicion)
     }
 
     /// A check of the same name that asks the same. Its rhythm may be another, and so may what its failure means.
@@ -107,13 +122,42 @@ impl History<'_> {
         past.plan.checks.iter().position(is_it).map(|index| (past, index))
     }
 
-    /// The route with the path of `planned`.
-    pub(super) fn lane(&self, planned: &PlannedLane) -> Option<Remembered> {
+    /// The lane, and what was last said of it: of the route with the same path, or of one that begins at this moment with
+    /// what `fold` says.
+    pub(super) fn lane(
+        &self,
+        planned: &PlannedLane,
+        plan: &Plan,
+        fold: &Fold,
+        (now, born): (SystemTime, Instant),
+    ) -> (LaneKeeper, Said) {
+        let new = || (Before::nothing(fold.verdict(&planned.needs), born), Said::new(now, born));
+        let (before, said) = self.known(planned).unwrap_or_else(new);
+        (LaneKeeper::new(planned, plan.blocking(planned), before), said)
+    }
+
+    fn known(&self, planned: &PlannedLane) -> Option<(Before, Said)> {
         let past = self.0.as_ref()?;
         let index = past.gate.lanes.iter().position(|lane| lane.path == planned.path)?;
-        let (lane, board) = (past.gate.lanes.get(index)?, past.gate.board());
-        let said = board.said.get(index)?.clone();
-        Some(Remembered { verdict: lane.verdict(), opened_at: lane.opened_at(), said })
+        let said = past.gate.board().said.get(index)?.clone();
+        Some((past.gate.lanes.get(index)?.before(), said))
+    }
+
+    /// What verdicts have been.
+    pub(super) fn chronicle(&self) -> Arc<Chronicle> {
+        self.0.as_ref().map_or_else(|| Arc::new(Chronicle::new()), |past| Arc::clone(&past.gate.chronicle))
+    }
+
+    /// The operator's hands.
+    pub(super) fn hands(&self) -> Hands {
+        self.0.as_ref().map(|past| past.gate.hands()).unwrap_or_default()
+    }
+
+    /// The gate before, and those before it.
+    pub(super) fn former(&self) -> Former {
+        let Some(past) = &self.0 else { return Former::default() };
+        let elder = past.gate.former.0.iter().filter(|gate| gate.strong_count() > 0).cloned();
+        Former(elder.chain([Arc::downgrade(past.gate)]).collect())
     }
 }
 
@@ -127,7 +171,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Environment},
-        gate::{CheckState, Class, Failure},
+        gate::{CheckState, Class, Failure, Forced, Hand, Verdict, hand::Reason},
         telemetry::metrics::Metrics,
     };
 
@@ -203,6 +247,37 @@ mod tests {
         fail(&gate, 1);
         let next = gate.succeeded_by(&plan(&format!("{CACHE}required = false\n")), &before);
         assert_eq!(next.verdict().missing(), gate.verdict().blockers());
+    }
+
+    #[test]
+    fn a_hand_survives_and_one_that_is_laid_on_later_reaches_those_who_wait_before() {
+        let before = plan("");
+        let first = Gate::of(&before, Metrics::new());
+        let since = SystemTime::now();
+        let hand = |forced| Hand { forced, reason: Reason::default(), since, until: None };
+        first.force(None, &hand(Forced::Open)).unwrap();
+        let after = plan(CACHE);
+        let second = first.succeeded_by(&after, &before);
+        let third = second.succeeded_by(&before, &after);
+        assert_eq!([&first, &second, &third].map(Gate::verdict), [const { Verdict::Open }; 3]);
+        third.free(None, since).unwrap();
+        assert_eq!([&first, &second, &third].map(|gate| gate.verdict().label()), ["shut"; 3]);
+        third.drain();
+        assert_eq!([&first, &second, &third].map(Gate::verdict), [const { Verdict::Draining }; 3]);
+    }
+
+    #[test]
+    fn what_verdicts_have_been_is_remembered_and_heard_of_the_gate_in_force_alone() {
+        let before = plan("");
+        let gate = open(&before);
+        let mut bell = gate.chronicle().subscribe();
+        let next = gate.succeeded_by(&plan(CACHE), &before);
+        assert!(bell.has_changed().unwrap());
+        bell.mark_unchanged();
+        fail(&gate, 0);
+        assert!(!bell.has_changed().unwrap());
+        let told: Vec<_> = next.chronicle().last().iter().map(|change| change.to).collect();
+        assert_eq!(told, ["shut", "open"]);
     }
 
     #[test]

@@ -10,15 +10,16 @@ use super::{
     Arrival, ClientStream, Reply,
     client::Client,
     compact::compact,
-    drive::{Drive, Leg},
+    drive::{Drive, Leg, blockers},
     event::Input,
     outcome::Outcome,
+    standing::Standing,
     state::State,
 };
 use crate::{
     gate::Permit,
     hold::Hold,
-    splice::{Event, Splice},
+    splice::{Event, Splice, flow::End},
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
     wire::{boundary::Boundary, scan::ClientClose},
@@ -60,7 +61,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         };
         self.machine.accept();
         compact(&mut self.arrival.request);
-        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol });
+        let standing = Standing::held(&self.lane.verdict());
+        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -99,6 +101,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         match result {
             Err(fault) => {
                 self.reason = fault.to_string();
+                if !matches!(fault, Fault::Dial(_)) {
+                    self.house.gate.upstream_doubted();
+                }
+                self.missed(&fault);
                 Input::Faulted(fault)
             }
             Ok(Answer::Declined(response)) => {
@@ -123,7 +129,19 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
+        self.pass();
         Input::Connected
+    }
+
+    /// Notes under which verdict a gated session passes.
+    fn pass(&mut self) {
+        let verdict = self.lane.verdict();
+        self.passing = self.passing_under(&verdict);
+        self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
+        if self.degraded {
+            self.house.metrics.session_degraded(self.route().path.as_str());
+            self.reason = format!("degraded: {}", blockers(&verdict));
+        }
     }
 
     /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
@@ -131,7 +149,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if !self.machine.is_accepted()
             && let Some(joined) = &self.joined
         {
-            let head = joined.head.clone();
+            let mut head = joined.head.clone();
+            if self.degraded {
+                Standing::Degraded.mark(&mut head.headers);
+            }
             self.machine.accept();
             self.reply(Reply::Switch(head));
         }
@@ -170,12 +191,14 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.say_farewell(outcome);
             return None;
         }
+        self.say(self.held_notice());
         input
     }
 
-    fn splice(&mut self, stream: C, held: Vec<u8>, unsent: Vec<u8>) {
+    fn splice(&mut self, stream: C, held: Vec<u8>, mut unsent: Vec<u8>) {
         let Some(joined) = self.joined.take() else { return };
         self.visit = None;
+        unsent.extend(self.passing_notice());
         self.forget_request();
         self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));
     }
@@ -195,7 +218,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
                 self.replayed();
                 Input::Replayed
             }
-            Event::Parting(end) => Input::Parting(end.into()),
+            Event::Parting(end) => {
+                if end == End::UpstreamLost {
+                    self.house.gate.upstream_doubted();
+                }
+                Input::Parting(end.into())
+            }
             Event::Ended(end) => Input::Spliced(end),
         }
     }
@@ -231,9 +259,18 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn say_farewell(&mut self, outcome: Outcome) {
         let farewell = outcome.farewell(&self.route().gate.close_codes);
-        if let (Leg::Here(client), Some(farewell)) = (&mut self.client, farewell) {
+        let Some(farewell) = farewell else { return };
+        self.say(self.closing_notice(&farewell));
+        if let Leg::Here(client) = &mut self.client {
             client.close(farewell.code, farewell.reason);
             self.house.metrics.close_sent(Side::Client, farewell.code);
+        }
+    }
+
+    /// Puts a notice, or nothing, to the accepted client.
+    fn say(&mut self, notice: Vec<u8>) {
+        if let Leg::Here(client) = &mut self.client {
+            client.say(notice);
         }
     }
 

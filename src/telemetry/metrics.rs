@@ -6,9 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::{IntCounter, Registry, TextEncoder};
 
+mod figures;
+
+pub use self::figures::Figures;
 use super::{
     family::Families,
     hold::Hold,
+    policy::Policy,
     reloads::Reloads,
     series::{Checks, Closes, Endings, Frames, Gates, Latencies, States, Statuses},
 };
@@ -53,6 +57,7 @@ pub struct Metrics {
     drain_cuts: IntCounter,
     pub(super) checks: Checks,
     pub(super) reloads: Reloads,
+    pub(super) policy: Policy,
 }
 
 impl Metrics {
@@ -80,6 +85,7 @@ impl Metrics {
             drain_cuts: f.counter("readygate_drain_cut_sessions_total", CUTS_HELP),
             checks: Checks::new(&f),
             reloads: Reloads::new(&f),
+            policy: Policy::new(&f),
             registry: f.into_registry(),
         })
     }
@@ -177,6 +183,7 @@ impl Metrics {
 
     /// `route` has exactly one verdict of open, degraded, shut, draining.
     pub fn verdict(&self, route: &str, verdict: &'static str) {
+        self.policy.route(route);
         self.gates.verdict(route, verdict);
     }
 
@@ -184,6 +191,11 @@ impl Metrics {
     pub fn route_needs(&self, route: &str, check: &str, blocks: bool, missing: bool) {
         self.gates.blockers.with_label_values(&[route, check]).set(i64::from(blocks));
         self.gates.missing.with_label_values(&[route, check]).set(i64::from(missing));
+    }
+
+    /// An operator holds `route` at this verdict, or nobody does.
+    pub fn forced(&self, route: &str, verdict: Option<&'static str>) {
+        self.gates.forced(route, verdict);
     }
 
     /// A check ran.

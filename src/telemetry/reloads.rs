@@ -7,7 +7,7 @@ use prometheus::{IntCounter, IntGauge};
 use super::{
     family::Families,
     metrics::Metrics,
-    series::{CLASSES, VERDICTS},
+    series::{CLASSES, FORCED, VERDICTS},
 };
 
 /// What a look at the file can come to, as a label.
@@ -65,6 +65,10 @@ impl Metrics {
         for verdict in VERDICTS {
             let _ = self.gates.verdicts.remove_label_values(&[route, verdict]);
         }
+        for forced in FORCED {
+            let _ = self.gates.forced.remove_label_values(&[route, forced]);
+        }
+        let _ = self.policy.degraded.remove_label_values(&[route]);
     }
 
     /// The route does not need this check any more, or is gone.
@@ -133,6 +137,7 @@ mod tests {
         let took = Duration::from_millis(1);
         for name in ["cache", "llm"] {
             metrics.verdict(name, "open");
+            metrics.forced(name, Some("open"));
             metrics.route_needs(name, name, true, false);
             metrics.check_changed(name);
             metrics.check_paced(name, took, true);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     eventually,
-    gate::{admin, ask, metric, metric_is},
+    gate::{admin, metric, metric_is, post},
     head::Response,
     process::{FILE, Process, text},
     tls::{certificate, tls_connect},
@@ -72,7 +72,7 @@ async fn whoever_posts_is_told_what_changed_or_what_is_wrong() {
     let lines: Vec<&str> = refused.text().lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].contains("did you mean \"hold_timeout\"?"), "{lines:?}");
-    let get = ask(scene.process.admin, "GET", "/reload").await;
+    let get = admin(scene.process.admin, "/reload").await;
     assert_eq!((get.status(), get.head.get("allow")), (405, Some("POST")));
 }
 
@@ -270,7 +270,7 @@ impl Scene {
     }
 
     async fn reload(&self) -> Response {
-        ask(self.process.admin, "POST", "/reload").await
+        post(self.process.admin, "/reload").await
     }
 
     async fn all_status(&self) -> Value {

@@ -40,16 +40,43 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts it with ports of the kernel's choice, which its log tells.
     pub(crate) async fn start(upstream: SocketAddr, lines: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(upstream, lines, |arguments| {
+            let mut command = command(arguments);
+            command.envs(variables.iter().copied());
+            command
+        })
+        .await
+    }
+
+    /// The same with so many open files and no more.
+    pub(crate) async fn start_with_files(upstream: SocketAddr, lines: &str, files: usize) -> Self {
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        Self::launch(upstream, lines, |arguments| {
+            let program = ["-c", &limited, env!("CARGO_BIN_EXE_readygate")];
+            command_of("sh", &[&program, arguments].concat())
+        })
+        .await
+    }
+
+    async fn launch(upstream: SocketAddr, lines: &str, command: impl FnOnce(&[&str]) -> Command) -> Self {
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join(FILE), text(upstream, lines)).unwrap();
-        Self::start_in(directory, variables).await
+        Self::launch_in(directory, command).await
     }
 
     /// Starts it from the proxy.toml of a directory.
     pub(crate) async fn start_in(directory: TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::launch_in(directory, |arguments| {
+            let mut command = command(arguments);
+            command.envs(variables.iter().copied());
+            command
+        })
+        .await
+    }
+
+    async fn launch_in(directory: TempDir, command: impl FnOnce(&[&str]) -> Command) -> Self {
         let path = directory.path().join(FILE);
-        let mut child =
-            command(&["run", "--config", path.to_str().unwrap()]).envs(variables.iter().copied()).spawn().unwrap();
+        let mut child = command(&["run", "--config", path.to_str().unwrap()]).spawn().unwrap();
         let log = BufReader::new(child.stdout.take().unwrap()).lines();
         let nowhere = SocketAddr::from(([0; 4], 0));
         let mut process = Self { public: nowhere, admin: nowhere, child, log, read: String::new(), directory };
@@ -136,7 +163,11 @@ pub(crate) fn text(upstream: SocketAddr, lines: &str) -> String {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_readygate"));
+    command_of(env!("CARGO_BIN_EXE_readygate"), arguments)
+}
+
+fn command_of(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_remove("PORT").kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

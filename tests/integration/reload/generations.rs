@@ -6,7 +6,7 @@ use super::{OPEN, Scene};
 use crate::harness::{
     eventually,
     frame::Frame,
-    gate::{admin, metric_is, sessions},
+    gate::{admin, metric_is, post, sessions},
     upstream::{Health, Upstream},
 };
 
@@ -131,6 +131,22 @@ async fn a_connection_that_is_kept_meets_each_request_with_the_configuration_in_
     scene.reload_to("http.when_shut = \"refuse\"").await;
     client.send(request).await;
     assert_eq!(client.response().await.status(), 503);
+}
+
+#[tokio::test]
+async fn the_operators_hand_stays_over_a_reload_and_reaches_who_was_held_before_it() {
+    let mut scene = Scene::start("").await;
+    assert_eq!(post(scene.process.admin, "/gate/shut?reason=works").await.status(), 200);
+    let mut held = scene.process.client().await;
+    held.upgrade("/ws", &[]).await;
+    let health = scene.health.address;
+    scene.reload_to(&format!("dependencies.a.check = \"http://{health}/\"")).await;
+    let gate = admin(scene.process.admin, "/gate").await.json();
+    assert_eq!((&gate["verdict"], &gate["routes"][0]["blockers"][0]["check"]), (&json!("shut"), &json!("operator")));
+    assert!(scene.upstream.is_left_alone().await);
+    assert_eq!(post(scene.process.admin, "/gate/auto").await.status(), 200);
+    scene.upstream.dialed().await.accept(&[]).await;
+    metric_is(scene.process.admin, OPEN, 1.0).await;
 }
 
 #[tokio::test]

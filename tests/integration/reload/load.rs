@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{OPEN, put};
 use crate::harness::{
     frame::Frame,
-    gate::{admin, ask, metric, metric_is},
+    gate::{admin, metric, metric_is, post},
     process::{FILE, Process, text},
     raw::Raw,
     upstream::{Echo, Health},
@@ -20,7 +20,12 @@ const OPENED: usize = 250;
 const HELD: usize = 250;
 
 /// Each is set by one reload, and taken back by the next.
-const SWITCHES: [&str; 10] = [
+const SWITCHES: [&str; 15] = [
+    "features.early_accept = false",
+    "features.degraded_mode = false",
+    "features.client_notices = true",
+    "gate.mode = \"observe\"",
+    "gate.rollout_percent = 0",
     "features.dependency_checks = false",
     "features.adaptive_timing = false",
     "gate.accept = \"deferred\"",
@@ -50,7 +55,7 @@ async fn five_hundred_sessions_do_not_notice_that_every_switch_is_flipped() {
     for switch in SWITCHES {
         for lines in [switch, ""] {
             let hash = put(&process, &whole(&health, &cache, &echo, lines));
-            let (answer, (), ()) = tokio::join!(ask(process.admin, "POST", "/reload"), open.talk(), held.send());
+            let (answer, (), ()) = tokio::join!(post(process.admin, "/reload"), open.talk(), held.send());
             assert_eq!(answer.status(), 200, "{switch}: {}", answer.text());
             assert_eq!(admin(process.admin, "/status").await.json()["config"]["hash"], hash, "{switch}");
         }
