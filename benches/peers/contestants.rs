@@ -198,10 +198,12 @@ impl Contestant {
     /// A refused dial is tried again after `timeout connect` (one second at most), `retries` times.
     fn haproxy(self, public: SocketAddr, upstream: SocketAddr) -> String {
         let threads = if self.tuning == Tuning::Default { "" } else { "nbthread 1" };
-        let splice = if self.tuning == Tuning::Bulk { "option splice-auto" } else { "" };
+        // By default there may be a pipe for every fourth connection, and descriptors for all of them would be missing.
+        let (pipes, splice) =
+            if self.tuning == Tuning::Bulk { ("maxpipes 64", "option splice-auto") } else { ("", "") };
         let pause = if self.tuning == Tuning::Eager { 20 } else { 100 };
         format!(
-            "global\n  maxconn 9400\n  {threads}\ndefaults\n  mode http\n  timeout client 1h\n  timeout server 1h\n\
+            "global\n  maxconn 9400\n  {threads}\n  {pipes}\ndefaults\n  mode http\n  timeout client 1h\n  timeout server 1h\n\
              \x20 timeout tunnel 1h\n  timeout connect {pause}ms\n  retries 2000\n  {splice}\n\
              frontend public\n  bind {public} backlog 4096\n  default_backend app\n\
              backend app\n  server app {upstream}\n"
@@ -211,7 +213,7 @@ impl Contestant {
 
 fn caddy(public: SocketAddr, upstream: SocketAddr) -> String {
     format!(
-        "{{\n admin off\n auto_https off\n persist_config off\n}}\nhttp://:{port} {{\n bind {ip}\n reverse_proxy {upstream} {{\n\
+        "{{\n admin off\n auto_https off\n}}\nhttp://:{port} {{\n bind {ip}\n reverse_proxy {upstream} {{\n\
          \x20 lb_try_duration 60s\n  lb_try_interval 50ms\n }}\n}}\n",
         port = public.port(),
         ip = public.ip()

@@ -47,7 +47,7 @@ const SMALL_ONE: Workload = Workload {
     payload: SMALL,
     batch: 1,
     connections: 1,
-    pieces: 30_000,
+    pieces: 20_000,
     says: Says::Messages,
     bulk: false,
 };
