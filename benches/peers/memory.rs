@@ -1,7 +1,7 @@
 //! What a session costs in memory, open and silent, or held.
 //!
-//! The process's own memory, without its code and without the kernel's socket buffers; what it had after a few sessions
-//! is taken off. Every contestant starts anew, and its sessions grow from step to step.
+//! The process's own memory, without its code and without the kernel's socket buffers; what it had after some came
+//! and went is taken off. Every contestant starts anew, and its sessions grow from step to step.
 
 use std::{
     io::{Read, Write},
@@ -28,8 +28,8 @@ pub(crate) const HELD: [usize; 4] = [10, 100, 1000, 10_000];
 /// Small frames that each held session has sent.
 pub(crate) const FRAMES: usize = 5;
 
-/// Sessions before the first look: code is paged in, buffers of workers are made.
-const WARM_UP: usize = 50;
+/// Sessions that come and go before the first look: code is paged in, and what handshakes need for a moment is there.
+const WARM_UP: usize = 500;
 
 /// Handshakes under way at a time: below any listener's backlog.
 pub(crate) const AT_ONCE: usize = 64;
@@ -59,12 +59,14 @@ fn open(bench: &mut Bench, contestant: Contestant) {
     let backend = Backend::warm();
     let proxy = contestant.start(backend.address, bench.cpus);
     let pid = proxy.pid().unwrap();
-    let mut streams = visits::open(proxy.public, WARM_UP, AT_ONCE);
-    let (base, before) = (descriptors(pid), memory(pid));
+    let first = Message::new(SMALL, FRAMES);
+    let warm_up =
+        Plan { to: proxy.public, clients: WARM_UP, at_once: AT_ONCE, first: Some(&first), then: Then::Closed };
+    visit(warm_up).all();
+    let (before, mut streams) = (memory(pid), Vec::new());
     for sessions in OPEN {
-        let more = sessions - (streams.len() - WARM_UP);
-        streams.extend(visits::open(proxy.public, more, AT_ONCE));
-        assert!(descriptors(pid) >= base + 2 * sessions, "a session of a proxy has two sockets");
+        streams.extend(visits::open(proxy.public, sessions - streams.len(), AT_ONCE));
+        assert!(descriptors(pid) >= 2 * sessions, "a session of a proxy has two sockets");
         bench.report.note(&figure(sessions, "open"), &contestant.name(), kib(memory(pid) - before, sessions));
     }
 }
@@ -74,16 +76,16 @@ fn held(bench: &mut Bench) {
     let backend = Backend::cold();
     let proxy = contestant.start(backend.address, bench.cpus);
     let pid = proxy.pid().unwrap();
-    let mut streams = hold(proxy.public, WARM_UP);
-    until_held(proxy.admin, WARM_UP);
+    let mut streams = hold(proxy.public, AT_ONCE);
+    until_held(proxy.admin, AT_ONCE);
     let before = memory(pid);
-    // The warm-up's sessions count against the most that may be held.
-    let steps = HELD.map(|sessions| sessions.min(HELD[HELD.len() - 1] - WARM_UP));
-    for (sessions, named) in steps.into_iter().zip(HELD) {
-        let more = sessions - (streams.len() - WARM_UP);
-        streams.extend(hold(proxy.public, more));
+    // Those of the warm-up wait too, and count against the most that may be held.
+    let most = HELD[HELD.len() - 1] - AT_ONCE;
+    for sessions in HELD {
+        let counted = sessions.min(most);
+        streams.extend(hold(proxy.public, counted + AT_ONCE - streams.len()));
         until_held(proxy.admin, streams.len());
-        bench.report.note(&figure(named, "held"), &contestant.name(), kib(memory(pid) - before, sessions));
+        bench.report.note(&figure(sessions, "held"), &contestant.name(), kib(memory(pid) - before, counted));
     }
 }
 

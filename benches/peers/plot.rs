@@ -26,6 +26,9 @@ const LINES: [(&str, &str); 5] = [
 /// Held sessions: readygate's alone.
 const HELD: (&str, &str) = ("readygate, held", "#e69f00");
 
+/// Less is the grain of pages over few sessions, and has no place on a logarithmic axis.
+const GRAIN: f64 = 0.2;
+
 struct Panel {
     title: &'static str,
     left: f64,
@@ -72,7 +75,7 @@ fn lines(report: &Report, steps: &[usize], figure: impl Fn(usize) -> String) -> 
 
 fn points(report: &Report, name: &str, steps: &[usize], figure: impl Fn(usize) -> String) -> Vec<(f64, f64)> {
     let point = |sessions: &usize| Some((*sessions as f64, report.median(&figure(*sessions), name)?));
-    steps.iter().filter_map(point).collect()
+    steps.iter().filter_map(point).filter(|(_, value)| *value > GRAIN).collect()
 }
 
 impl Panel {
@@ -113,13 +116,10 @@ impl Panel {
         let places: Vec<String> =
             line.points.iter().map(|point| self.place(*point)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let colour = line.colour;
-        put(
-            svg,
-            &format!(
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-                places.join(" ")
-            ),
-        );
+        // The relay lies below others where it is as good as they are.
+        let dashes = if line.name == "relay" { " stroke-dasharray=\"5 4\"" } else { "" };
+        let stroke = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}");
+        put(svg, &format!("<polyline points=\"{}\" {stroke}/>", places.join(" ")));
         for (x, y) in line.points.iter().map(|point| self.place(*point)) {
             put(svg, &format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
         }
@@ -134,7 +134,7 @@ impl Panel {
         }
     }
 
-    /// What lies outside the panel is drawn on its edge.
+    /// What lies outside the panel stands on its edge.
     fn place(&self, (sessions, value): (f64, f64)) -> (f64, f64) {
         let share =
             |value: f64, (low, high): (f64, f64)| ((value.max(1e-9).log10() - low) / (high - low)).clamp(0.0, 1.0);

@@ -63,17 +63,7 @@ impl Report {
 
     /// Every section as a table of medians.
     pub(crate) fn print(&self) {
-        for section in &self.sections {
-            println!("\n{:<NAME$}{}", section.title, columns(section.columns.iter().map(String::as_str)));
-            for figure in &section.figures {
-                let values = section
-                    .columns
-                    .iter()
-                    .map(|column| figure.of(column).map_or("-".to_owned(), |values| short(median(values))));
-                let values: Vec<String> = values.collect();
-                println!("{:<NAME$}{}", figure.name, columns(values.iter().map(String::as_str)));
-            }
-        }
+        self.sections.iter().for_each(Section::print);
         println!();
         self.remarks.iter().for_each(|remark| println!("- {remark}"));
     }
@@ -86,6 +76,24 @@ impl Report {
             all.insert(section.title.clone(), Value::Object(figures.collect()));
         }
         json!({ "sections": all, "remarks": self.remarks })
+    }
+}
+
+impl Section {
+    fn print(&self) {
+        println!("\n{}", self.line(&self.title, str::to_owned));
+        for figure in &self.figures {
+            let median = |column: &str| figure.of(column).map_or("-".to_owned(), |values| short(median(values)));
+            println!("{}", self.line(&figure.name, median));
+        }
+    }
+
+    fn line(&self, name: &str, value: impl Fn(&str) -> String) -> String {
+        let values = self.columns.iter().map(|column| {
+            let width = COLUMN.max(column.len() + 2);
+            format!("{:>width$}", value(column))
+        });
+        format!("{name:<NAME$}{}", values.collect::<String>())
     }
 }
 
@@ -115,10 +123,6 @@ pub(crate) fn short(value: f64) -> String {
         ..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
-}
-
-fn columns<'text>(texts: impl Iterator<Item = &'text str>) -> String {
-    texts.map(|text| format!("{text:>width$}", width = COLUMN.max(text.len() + 2))).collect()
 }
 
 fn entry<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> &mut T {

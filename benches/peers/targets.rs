@@ -11,6 +11,10 @@ use super::{
 /// Closer than that is a tie.
 const TIE: f64 = 0.1;
 
+/// Width of a target's name, and of a column.
+const FIGURE: usize = 60;
+const COLUMN: usize = 11;
+
 const OURS: &str = "readygate";
 
 /// Most that a silent open session may take, and a held one, in KiB.
@@ -46,13 +50,13 @@ enum Verdict {
 
 /// Prints all that can be judged from this run.
 pub(crate) fn judge(report: &Report) -> Value {
-    println!("{:<44}{:>11}{:>11}  verdict", "target", "readygate", "at most");
+    println!("{:<FIGURE$}{OURS:>COLUMN$}{:>COLUMN$}  verdict", "target", "at most");
     let judged = targets().into_iter().filter_map(|target| {
         let own = report.median(&target.figure, OURS)?;
         let limit = target.limit.in_run(report, &target.figure)?;
         let verdict = Verdict::of(own, limit, &target.limit).label();
         let figure = format!("{} ({})", target.figure, target.limit.label());
-        println!("{figure:<62}{:>9}{:>9}  {verdict}", short(own), short(limit));
+        println!("{figure:<FIGURE$}{:>COLUMN$}{:>COLUMN$}  {verdict}", short(own), short(limit));
         Some(json!({ "target": figure, "readygate": own, "at_most": limit, "verdict": verdict }))
     });
     Value::Array(judged.collect())
