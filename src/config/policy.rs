@@ -5,6 +5,8 @@ use std::{num::NonZeroUsize, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rollout::{Mode, Rollout};
+
 /// `[[routes]]`: a policy for the paths that match.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -55,6 +57,10 @@ impl PathPattern {
 /// `[gate]`
 #[derive(Clone, Debug)]
 pub struct Gate {
+    /// Whether sessions wait at all.
+    pub mode: Mode,
+    /// Which share of them, where the mode is `enforce`.
+    pub rollout: Rollout,
     /// Who answers a handshake while the gate is shut.
     pub accept: Accept,
     /// What an early accept may answer, in order of preference.

@@ -5,6 +5,7 @@
 //! a watch, so that reading it takes no lock of ours.
 
 mod announce;
+mod estimate;
 mod lane;
 pub mod plan;
 pub mod release;
@@ -101,7 +102,7 @@ impl Gate {
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
         let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
+        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs), born);
         let lanes = plan.lanes.iter().map(keeper).collect();
         let said = vec![Said::new(now, born); plan.lanes.len()];
         let board = Board { fold, last: vec![None; plan.checks.len()], said };
@@ -225,8 +226,13 @@ impl Inner {
     }
 
     fn count(&self, lane: &LaneKeeper) {
-        if let Some(path) = &lane.path {
-            self.metrics.verdict(path, lane.verdict().label());
+        let Some(path) = &lane.path else { return };
+        let verdict = lane.verdict();
+        self.metrics.verdict(path, verdict.label());
+        for check in lane.needs.iter().filter_map(|needed| self.checks.get(*needed)) {
+            let is_among = |named: &[Blocker]| named.iter().any(|blocker| blocker.check == check.name);
+            let (blocks, missing) = (is_among(verdict.blockers()), is_among(verdict.missing()));
+            self.metrics.route_needs(path, &check.name, blocks, missing);
         }
     }
 }

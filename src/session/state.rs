@@ -3,12 +3,13 @@
 //! `Arrived → Held → Dialing → Replaying → Open → Closing → Done`
 //!
 //! - **Arrived**: the verdict decides. With the gate open the dial begins at once and the backend answers the handshake
-//!   itself; with the gate shut the session is held.
+//!   itself; with the gate shut the session is held. One that never waits always finds it open.
 //! - **Held**: either readygate has answered 101 (the client is *accepted*, and what it sends is kept) or the request
 //!   itself waits. It ends with this session's turn to dial, with the deadline, with a full hold, with a client
 //!   that breaks the protocol or goes, or with a drain.
 //! - **Dialing**: the one dial of this turn. A refused connection leads back to Held, for the gate's view was wrong
-//!   and the dial is the truth. A fault that sent nothing is tried again; any other is final.
+//!   and the dial is the truth. A fault that sent nothing is tried again; any other is final, and so is every one of a
+//!   session that never waits.
 //! - **Replaying**: the upstream's 101 is verified, held bytes are on their way. Nothing is tried again from here.
 //! - **Open**: the streams are joined and part by their own rules.
 //! - **Closing**: the client has been told, and has a moment to take it.
@@ -70,6 +71,8 @@ pub struct Machine {
     refusals: u32,
     /// The hold is over and the session passes all the same.
     overdue: bool,
+    /// The gate counts for it.
+    holds: bool,
 }
 
 impl Machine {
@@ -85,7 +88,14 @@ impl Machine {
             attempts: 0,
             refusals: 0,
             overdue: false,
+            holds: true,
         }
+    }
+
+    /// The same for a session that never waits.
+    #[must_use]
+    pub fn unheld(self) -> Self {
+        Self { holds: false, ..self }
     }
 
     /// Where the session is.
@@ -259,6 +269,9 @@ impl Machine {
     }
 
     fn faulted(&mut self, fault: &Fault, now: Instant) -> Action {
+        if !self.holds {
+            return self.dismiss(faulty(fault), now);
+        }
         match retry::judge(fault, self.attempts) {
             retry::Verdict::Hold if self.overdue => self.dismiss(Outcome::UpstreamUnreachable, now),
             retry::Verdict::Hold => {

@@ -13,6 +13,8 @@ const HOLD: Duration = Duration::from_secs(30);
 
 fn policy(on_timeout: OnTimeout) -> config::Gate {
     config::Gate {
+        mode: config::Mode::Enforce,
+        rollout: config::Rollout::default(),
         accept: Accept::Auto,
         subprotocols: vec![],
         allowed_origins: AllowedOrigins::Any,

@@ -10,9 +10,10 @@ use super::{
     Arrival, ClientStream, Reply,
     client::Client,
     compact::compact,
-    drive::{Drive, Leg},
+    drive::{Drive, Leg, blockers},
     event::Input,
     outcome::Outcome,
+    standing::Standing,
     state::State,
 };
 use crate::{
@@ -60,7 +61,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         };
         self.machine.accept();
         compact(&mut self.arrival.request);
-        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol });
+        let standing = Standing::held(&self.lane.verdict());
+        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -79,6 +81,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         }
         let (house, accept, pause) = (Arc::clone(&self.house), self.arrival.accept.clone(), self.pause(failures));
+        self.dials_at = Instant::now() + pause;
         self.turn = None;
         self.dial = Some(Box::pin(async move {
             rest(pause).await;
@@ -98,6 +101,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         match result {
             Err(fault) => {
                 self.reason = fault.to_string();
+                self.missed(&fault);
                 Input::Faulted(fault)
             }
             Ok(Answer::Declined(response)) => {
@@ -120,8 +124,21 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             reason.clone_into(&mut self.reason);
             return Input::Mismatched;
         }
+        self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
+        self.pass();
         Input::Connected
+    }
+
+    /// Notes under which verdict a gated session passes.
+    fn pass(&mut self) {
+        let verdict = self.lane.verdict();
+        self.passing = self.passing_under(&verdict);
+        self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
+        if self.degraded {
+            self.house.metrics.session_degraded(self.route().path.as_str());
+            self.reason = format!("degraded: {}", blockers(&verdict));
+        }
     }
 
     /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
@@ -129,7 +146,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if !self.machine.is_accepted()
             && let Some(joined) = &self.joined
         {
-            let head = joined.head.clone();
+            let mut head = joined.head.clone();
+            if self.degraded {
+                Standing::Degraded.mark(&mut head.headers);
+            }
             self.machine.accept();
             self.reply(Reply::Switch(head));
         }
@@ -168,11 +188,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.say_farewell(outcome);
             return None;
         }
+        self.say(self.held_notice());
         input
     }
 
-    fn splice(&mut self, stream: C, held: Vec<u8>, unsent: Vec<u8>) {
+    fn splice(&mut self, stream: C, held: Vec<u8>, mut unsent: Vec<u8>) {
         let Some(joined) = self.joined.take() else { return };
+        unsent.extend(self.passing_notice());
         self.forget_request();
         self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));
     }
@@ -228,9 +250,18 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn say_farewell(&mut self, outcome: Outcome) {
         let farewell = outcome.farewell(&self.route().gate.close_codes);
-        if let (Leg::Here(client), Some(farewell)) = (&mut self.client, farewell) {
+        let Some(farewell) = farewell else { return };
+        self.say(self.closing_notice(&farewell));
+        if let Leg::Here(client) = &mut self.client {
             client.close(farewell.code, farewell.reason);
             self.house.metrics.close_sent(Side::Client, farewell.code);
+        }
+    }
+
+    /// Puts a notice, or nothing, to the accepted client.
+    fn say(&mut self, notice: Vec<u8>) {
+        if let Leg::Here(client) = &mut self.client {
+            client.say(notice);
         }
     }
 

@@ -2,8 +2,12 @@
 
 mod family;
 mod format;
+mod hold;
 pub mod log;
 pub mod metrics;
+mod policy;
+mod process;
+mod runtime;
 mod series;
 
 use std::time::Duration;

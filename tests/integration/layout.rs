@@ -25,8 +25,10 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 19] = [
+const PURE: [&str; 24] = [
     "config/diff",
+    "config/notices",
+    "gate/estimate",
     "gate/plan",
     "gate/release",
     "gate/state",
@@ -40,8 +42,11 @@ const PURE: [&str; 19] = [
     "probe/schedule",
     "session/confirm",
     "session/event",
+    "session/gating",
     "session/ledger",
+    "session/notice",
     "session/outcome",
+    "session/standing",
     "session/state",
     "splice/flow",
     "upstream/retry",

@@ -3,6 +3,7 @@
 
 mod cli;
 mod close_codes;
+mod degraded;
 mod dependencies;
 mod drain;
 mod foreign_clients;
@@ -11,6 +12,9 @@ mod harness;
 mod hold;
 mod http;
 mod layout;
+mod modes;
+mod notices;
 mod payloads;
+mod prometheus;
 mod race;
 mod scenes;
