@@ -2,8 +2,11 @@
 //!
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
 //! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
-//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
+//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one); `/` shows them
+//! to people, and `/events` keeps that page up to date.
 
+mod events;
+mod page;
 mod routes;
 mod server;
 mod status;
@@ -15,6 +18,8 @@ use std::{
     },
     time::Instant,
 };
+
+use tokio::sync::Semaphore;
 
 pub use self::server::serve;
 use crate::{
@@ -31,6 +36,8 @@ pub struct View {
     config: Arc<Config>,
     bound: AtomicBool,
     started: Instant,
+    /// Places for listeners.
+    listeners: Arc<Semaphore>,
 }
 
 impl View {
@@ -44,7 +51,8 @@ impl View {
         config: Arc<Config>,
         started: Instant,
     ) -> Arc<Self> {
-        Arc::new(Self { gate, metrics, registry, budget, config, bound: AtomicBool::new(false), started })
+        let (bound, listeners) = (AtomicBool::new(false), Arc::new(Semaphore::new(events::MAX_LISTENERS)));
+        Arc::new(Self { gate, metrics, registry, budget, config, bound, started, listeners })
     }
 
     /// The public port is bound: from here on the process has started.

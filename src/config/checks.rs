@@ -144,7 +144,8 @@ pub struct HttpCheck {
 
 impl HttpCheck {
     /// Any 2xx on `path`, and nothing more.
-    pub(super) fn new(target: Target, path: String) -> Self {
+    #[must_use]
+    pub fn new(target: Target, path: String) -> Self {
         Self { target, path, status: Vec::new(), json: Vec::new(), text: None, headers: Vec::new() }
     }
 

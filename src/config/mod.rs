@@ -5,7 +5,8 @@
 //!
 //! - `document` reads the file with its places, replaces `${NAME}`, and lays the environment over it;
 //! - `load` gives it the shape of `raw`, and goes on past wrong types and unknown keys;
-//! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right.
+//! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right;
+//! - `glimpse` reads one value, or its place, and judges nothing else.
 //!
 //! `checks`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
@@ -15,6 +16,7 @@ mod check;
 pub mod checks;
 mod document;
 mod environment;
+mod glimpse;
 mod key_path;
 mod known_keys;
 mod load;

@@ -2,9 +2,10 @@
 //!
 //! Probes report here, sessions tell of refused dials, everybody else reads. `plan` says what is watched for whom, `state`
 //! decides, a `lane` is one route's share of it, `release` meters who may go first when a lane opens; a verdict lies in
-//! a watch, so that reading it takes no lock of ours.
+//! a watch, so that reading it takes no lock of ours. A `chronicle` keeps what verdicts have been.
 
 mod announce;
+mod chronicle;
 mod estimate;
 mod lane;
 pub mod plan;
@@ -37,6 +38,7 @@ use self::{
     view::LastRun,
 };
 pub use self::{
+    chronicle::{Change, Chronicle},
     lane::Lane,
     plan::{Plan, Role},
     rhythm::{BreakerState, Pace, Waiting},
@@ -65,6 +67,7 @@ struct Inner {
     lanes: Vec<LaneKeeper>,
     board: Mutex<Board>,
     metrics: Arc<Metrics>,
+    chronicle: Chronicle,
     born: Instant,
 }
 
@@ -107,7 +110,8 @@ impl Gate {
         let said = vec![Said::new(now, born); plan.lanes.len()];
         let board = Board { fold, last: vec![None; plan.checks.len()], said };
         let checks = plan.checks.iter().map(Watched::new).collect();
-        let inner = Inner { checks, lanes, board: Mutex::new(board), metrics, born };
+        let (board, chronicle) = (Mutex::new(board), Chronicle::new());
+        let inner = Inner { checks, lanes, board, metrics, chronicle, born };
         inner.lanes.iter().for_each(|lane| inner.count(lane));
         Self { inner: Arc::new(inner) }
     }
@@ -187,6 +191,12 @@ impl Gate {
         Snapshot { verdict: self.verdict(), routes: routes.collect(), checks: checks.collect() }
     }
 
+    /// What the verdicts have been.
+    #[must_use]
+    pub fn chronicle(&self) -> &Chronicle {
+        &self.inner.chronicle
+    }
+
     /// Resolves when check `index` should run before its pause is over. A wake that came before the call counts.
     pub async fn woken(&self, index: usize) {
         match self.inner.checks.get(index) {
@@ -213,10 +223,11 @@ impl Inner {
         for (lane, said) in self.lanes.iter().zip(said) {
             let verdict = fold.verdict(&lane.needs);
             if verdict != lane.verdict() {
-                let at = Instant::now();
+                let (before, at) = (lane.verdict().label(), Instant::now());
                 said.say(lane, fold, &verdict, now, at);
                 lane.publish(verdict, at);
                 self.count(lane);
+                self.chronicle.note(lane, before, now);
                 changed = true;
             }
         }

@@ -84,6 +84,14 @@ pub async fn once(check: &config::Check) -> (Result<(), Failure>, Duration) {
     }
 }
 
+/// Asks once, within `limit`.
+///
+/// # Errors
+/// Why the answer is not the one that was asked for.
+pub async fn passes(asked: &config::HttpCheck, limit: Duration) -> Result<(), Failure> {
+    attempt(&http::Http::new(asked, limit)?, limit).await.0
+}
+
 /// One run within `limit`.
 async fn attempt(probe: &dyn Probe, limit: Duration) -> (Result<(), Failure>, Duration) {
     let begun = Instant::now();

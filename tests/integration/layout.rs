@@ -25,7 +25,12 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 24] = [
+const PURE: [&str; 29] = [
+    "cli/doctor/case",
+    "cli/doctor/finding",
+    "cli/doctor/manifest",
+    "cli/doctor/rules",
+    "cli/doctor/yaml",
     "config/diff",
     "config/notices",
     "gate/estimate",
