@@ -2,12 +2,15 @@
 //!
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
 //! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
-//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
+//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one); `/` shows them
+//! to people, and `/events` keeps that page up to date.
 //!
 //! `POST /gate/open`, `/gate/shut` and `/gate/auto` (`?route=/ws/*&reason=…&for=10m`, or the same in a JSON body) lay the
 //! operator's hand on the gate and take it off, `POST /drain` begins the drain.
 
+mod events;
 mod order;
+mod page;
 mod routes;
 mod server;
 mod status;
@@ -21,6 +24,7 @@ use std::{
     time::Instant,
 };
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::server::serve;
@@ -39,6 +43,8 @@ pub struct View {
     bound: AtomicBool,
     drain: CancellationToken,
     started: Instant,
+    /// Places for listeners.
+    listeners: Arc<Semaphore>,
 }
 
 impl View {
@@ -53,7 +59,8 @@ impl View {
         started: Instant,
     ) -> Arc<Self> {
         let (bound, drain) = (AtomicBool::new(false), CancellationToken::new());
-        Arc::new(Self { gate, metrics, registry, budget, config, bound, drain, started })
+        let listeners = Arc::new(Semaphore::new(events::MAX_LISTENERS));
+        Arc::new(Self { gate, metrics, registry, budget, config, bound, drain, started, listeners })
     }
 
     /// The public port is bound: from here on the process has started.

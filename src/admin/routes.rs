@@ -13,20 +13,22 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    View,
+    View, page,
     status::{GateStatus, Session, Status, Timeline},
     writes::{self, Verb},
 };
 use crate::{gate::Verdict, telemetry::metrics::HoldUse};
 
 /// Shown to whoever asks for something else.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 14] = [
+    "/",
     "/startupz",
     "/livez",
     "/readyz",
     "/gate",
     "/metrics",
     "/status",
+    "/events",
     "/sessions",
     "/sessions/{id}",
     "POST /gate/open",
@@ -49,6 +51,7 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 #[derive(Clone, Copy)]
 enum Route<'a> {
+    Page,
     Startup,
     Live,
     Ready,
@@ -68,15 +71,16 @@ pub(super) async fn answer(view: &View, request: Request<Incoming>, peer: IpAddr
         return json(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "paths": PATHS }));
     };
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return not_allowed();
+        return not_allowed("only GET and HEAD", "GET, HEAD");
     }
     match route {
+        Route::Page => page::answer(),
         Route::Startup => startup(view),
         Route::Live => ok(),
         Route::Ready => ready(view),
         Route::Gate => gate(view),
         Route::Metrics => metrics(view),
-        Route::Status => json(StatusCode::OK, &Status::new(view, Instant::now())),
+        Route::Status => json(StatusCode::OK, &Status::new(view).dated(view.started)),
         Route::Sessions => sessions(view, request.uri().query().unwrap_or_default()),
         Route::Session(id) => session(view, id),
     }
@@ -85,6 +89,7 @@ pub(super) async fn answer(view: &View, request: Request<Incoming>, peer: IpAddr
 impl<'a> Route<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         match path {
+            "/" => Some(Self::Page),
             "/startupz" => Some(Self::Startup),
             "/livez" => Some(Self::Live),
             "/readyz" => Some(Self::Ready),
@@ -188,12 +193,14 @@ fn unavailable(reason: &str) -> Answer {
     json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "reason": reason }))
 }
 
-fn not_allowed() -> Answer {
-    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "only GET and HEAD" }));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+/// 405 with the methods that are.
+pub(super) fn not_allowed(error: &'static str, allowed: &'static str) -> Answer {
+    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
+/// Any value as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => respond(status, JSON, body),

@@ -18,6 +18,7 @@ use super::*;
 use crate::{
     config::Environment,
     gate::{Class, Failure},
+    telemetry::metrics::Fate,
 };
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -192,6 +193,40 @@ async fn the_status_shows_everything_but_secrets() {
     assert_eq!(status["config"]["upstream"], "http://[::1]:8081");
     assert_eq!(status["config"]["hold_timeout_ms"], 30000.0);
     drop((entry, lease));
+}
+
+#[tokio::test]
+async fn the_status_tells_what_has_changed_and_what_became_of_frames_and_sessions() {
+    let port = port().await;
+    port.open_gate();
+    port.view.gate.dial_refused();
+    port.view.metrics.frames(Fate::Received, 3);
+    port.view.metrics.frames(Fate::Delivered, 3);
+    port.enter("/ws", "open").finish("completed", "", Instant::now());
+    let status = port.get("/status").await.json();
+    let changes = &status["changes"];
+    let names = |index: usize| [&changes[index]["route"], &changes[index]["from"], &changes[index]["to"]];
+    assert_eq!(names(0), ["*", "open", "shut"]);
+    assert_eq!(names(1), ["*", "shut", "open"]);
+    assert_eq!((&changes[0]["because"]["check"], &changes[1]["because"]), (&json!("upstream"), &Value::Null));
+    assert_eq!(status["ledger"], json!({ "received": 3, "delivered": 3, "refused": 0, "imbalances": 0 }));
+    assert_eq!(status["outcomes"], json!({ "completed": 1 }));
+    assert_eq!((&status["config"]["profile"], &status["config"]["patience"]), (&json!("local"), &json!(0.3)));
+    assert!(status["time"].as_str().unwrap().ends_with('Z') && status["uptime_seconds"].is_u64());
+}
+
+#[tokio::test]
+async fn the_page_runs_nothing_but_itself_and_may_not_be_framed() {
+    let port = port().await;
+    let page = port.get("/").await;
+    assert_eq!(page.status, 200);
+    for header in ["content-type: text/html; charset=utf-8", "x-frame-options: deny", "cache-control: no-store"] {
+        assert!(page.head.contains(header), "{header}: {}", page.head);
+    }
+    let policy = page.head.lines().find(|line| line.starts_with("content-security-policy")).unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert!(page.body.contains("<noscript>") && !page.body.contains(SECRET));
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! The values that say whether sessions may pass, and why not.
 //!
 //! Probes report here, sessions tell of refused dials, everybody else reads. `plan` says what is watched for whom, `state`
-//! decides, a `hand` of the operator overrules it, a `lane` is one route's share of it, `release` meters who may go first when a lane opens; a verdict lies in
-//! a watch, so that reading it takes no lock of ours.
+//! decides, a `hand` of the operator overrules it, a `lane` is one route's share of it, `release` meters who may go first
+//! when a lane opens; a verdict lies in a watch, so that reading it takes no lock of ours. A `chronicle` keeps what verdicts
+//! have been.
 
 mod announce;
+mod chronicle;
 mod estimate;
 mod forcing;
 pub mod hand;
@@ -42,6 +44,7 @@ use self::{
     view::LastRun,
 };
 pub use self::{
+    chronicle::{Change, Chronicle},
     forcing::NoRoute,
     hand::{Forced, Hand},
     lane::Lane,
@@ -72,6 +75,7 @@ struct Inner {
     lanes: Vec<LaneKeeper>,
     board: Mutex<Board>,
     metrics: Arc<Metrics>,
+    chronicle: Chronicle,
     born: Instant,
 }
 
@@ -122,7 +126,8 @@ impl Gate {
         let (last, suspicions) = (vec![None; plan.checks.len()], vec![Suspicion::default(); plan.checks.len()]);
         let board = Board { fold, last, suspicions, said, hands };
         let checks = plan.checks.iter().map(Watched::new).collect();
-        let inner = Inner { checks, lanes, board: Mutex::new(board), metrics, born };
+        let (board, chronicle) = (Mutex::new(board), Chronicle::new());
+        let inner = Inner { checks, lanes, board, metrics, chronicle, born };
         inner.lanes.iter().for_each(|lane| inner.count(lane));
         (0..inner.lanes.len()).for_each(|lane| inner.count_forced(lane, None));
         Self { inner: Arc::new(inner) }
@@ -219,6 +224,12 @@ impl Gate {
         Snapshot { verdict: self.verdict(), routes: routes.collect(), checks: checks.collect() }
     }
 
+    /// What the verdicts have been.
+    #[must_use]
+    pub fn chronicle(&self) -> &Chronicle {
+        &self.inner.chronicle
+    }
+
     /// Resolves when check `index` should run before its pause is over. A wake that came before the call counts.
     pub async fn woken(&self, index: usize) {
         match self.inner.checks.get(index) {
@@ -246,10 +257,11 @@ impl Inner {
             let verdict = fold.verdict(&lane.needs);
             let verdict = laid.as_ref().map_or(verdict.clone(), |laid| laid.hand.over(verdict));
             if verdict != lane.verdict() {
-                let at = Instant::now();
+                let (before, at) = (lane.verdict().label(), Instant::now());
                 said.say(lane, fold, &verdict, now, at);
                 lane.publish(verdict, at);
                 self.count(lane);
+                self.chronicle.note(lane, before, now);
                 changed = true;
             }
         }

@@ -148,6 +148,23 @@ async fn a_snapshot_says_what_each_check_found_and_when() {
     assert_eq!(checks, [expected]);
 }
 
+#[tokio::test]
+async fn the_chronicle_rings_once_a_change_of_name_and_shows_the_verdict_that_is_in_force() {
+    let gate = gate(1);
+    let mut changes = gate.chronicle().subscribe();
+    let at = SystemTime::now();
+    gate.report(0, Err(unready()), Duration::ZERO, at);
+    assert!(!changes.has_changed().unwrap() && gate.chronicle().last().is_empty(), "shut is what it was");
+    pass(&gate);
+    changes.changed().await.unwrap();
+    assert_eq!(gate.verdict(), Verdict::Open);
+    gate.report(0, Err(unready()), Duration::ZERO, at);
+    let [shut, open] = &gate.chronicle().last()[..] else { panic!("not two changes") };
+    assert_eq!((open.from, open.to, open.because.is_none()), ("shut", "open", true));
+    let because = shut.because.as_ref().map(|blocker| blocker.reason.as_str());
+    assert_eq!((shut.from, shut.to, shut.at, because), ("open", "shut", at, Some("answered 503")));
+}
+
 #[test]
 fn a_check_that_never_passed_although_its_target_answers_is_told_once_and_shown_until_it_passes() {
     let gate = gate(1);

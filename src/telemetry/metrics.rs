@@ -6,6 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
+mod figures;
+
+pub use self::figures::Figures;
 use super::{
     family::Families,
     hold::Hold,

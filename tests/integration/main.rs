@@ -18,6 +18,7 @@ mod http;
 mod layout;
 mod modes;
 mod notices;
+mod page;
 mod payloads;
 mod probe;
 mod prometheus;
