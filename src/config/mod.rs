@@ -7,12 +7,13 @@
 //! - `load` gives it the shape of `raw`, and goes on past wrong types and unknown keys;
 //! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right.
 //!
-//! `checks` and `policy` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
+//! `checks`, `confirm` and `policy` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
 mod check;
 pub mod checks;
+mod confirm;
 mod document;
 mod environment;
 mod key_path;
@@ -24,6 +25,7 @@ mod problem;
 mod profile;
 mod raw;
 mod raw_check;
+mod raw_confirm;
 mod raw_policy;
 mod raw_probe;
 #[cfg(test)]
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use checks::{
     Backoff, Breaker, Check, CheckKind, ClientTls, GrpcCheck, HttpCheck, Pacing, PostgresCheck, RedisCheck, Target,
 };
+pub use confirm::Confirm;
 pub use environment::Environment;
 pub use load::Loaded;
 pub use policy::{Accept, AllowedOrigins, Gate, Hold, OnTimeout, PathPattern, Route, WhenFull};

@@ -1,16 +1,20 @@
 //! One client WebSocket from arrival to outcome.
 //!
 //! `state` decides on each `event`, `drive` and its `steps` obey, `books` keeps the record, `client` is the accepted
-//! client while it is held and `compact` its request, `outcome` says how it ended, `ledger` what became of its frames,
+//! client while it is held, `outbox` what it has to take, and `compact` its request; `listening` is the session whose
+//! upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
 //! `registry` lets others look, `deferral` says why a client was not accepted early.
 
 mod books;
 mod client;
 mod compact;
+mod confirm;
 pub mod deferral;
 mod drive;
 pub mod event;
 pub mod ledger;
+mod listening;
+mod outbox;
 pub mod outcome;
 pub mod registry;
 #[cfg(test)]

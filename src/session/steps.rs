@@ -11,7 +11,8 @@ use super::{
     client::Client,
     compact::compact,
     drive::{Drive, Leg},
-    event::Input,
+    event::{Input, Patience},
+    listening::Listening,
     outcome::Outcome,
     state::State,
 };
@@ -121,11 +122,58 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             return Input::Mismatched;
         }
         self.joined = Some(joined);
-        Input::Connected
+        match &self.route().gate.confirm {
+            Some(rule) => Input::Unconfirmed(Patience { timeout: rule.timeout, on_timeout: rule.on_timeout }),
+            None => Input::Connected,
+        }
     }
 
-    /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
-    pub(super) fn join(&mut self) {
+    /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
+    pub(super) fn listen(&mut self) {
+        if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
+            self.lease = self.house.budget.enter();
+            if self.lease.is_none() {
+                return self.handle(Input::NoRoom);
+            }
+        }
+        self.relay_101();
+        match std::mem::replace(&mut self.client, Leg::Gone) {
+            Leg::Here(client) => self.listen_beside(*client),
+            other @ (Leg::Pending(_) | Leg::Listening(_) | Leg::Gone) => self.client = other,
+        }
+    }
+
+    fn listen_beside(&mut self, client: Client<C>) {
+        let (Some(joined), Some(rule)) = (self.joined.take(), self.route().gate.confirm.clone()) else { return };
+        self.forget_request();
+        self.client = Leg::Listening(Box::new(Listening::new(client, joined, rule)));
+    }
+
+    pub(super) fn waive(&mut self) {
+        if let Leg::Listening(listening) = &mut self.client {
+            listening.waive();
+        }
+    }
+
+    /// The upstream's Close has gone to the client and is answered with its own code (RFC 6455 §5.5.1).
+    pub(super) fn part(&mut self) {
+        let Leg::Listening(listening) = &mut self.client else { return };
+        listening.client_mut().part();
+        let code = listening.close_code();
+        self.part_upstream(code);
+    }
+
+    /// Puts a Close to an upstream that has not confirmed.
+    fn part_upstream(&mut self, code: Option<u16>) {
+        let Leg::Listening(listening) = &mut self.client else { return };
+        listening.part(code);
+        if let Some(code) = code {
+            self.house.metrics.close_sent(Side::Upstream, code);
+        }
+    }
+
+    /// The client gets the upstream's 101 if it has none.
+    fn relay_101(&mut self) {
         if !self.machine.is_accepted()
             && let Some(joined) = &self.joined
         {
@@ -133,23 +181,36 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.machine.accept();
             self.reply(Reply::Switch(head));
         }
+    }
+
+    /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
+    pub(super) fn join(&mut self) {
+        self.relay_101();
         match std::mem::replace(&mut self.client, Leg::Gone) {
-            Leg::Here(client) => {
-                let handover = client.hand_over();
-                self.ledger.received = handover.released.frames as u64;
-                self.lease = Some(handover.lease);
-                self.splice(handover.stream, handover.released.bytes, handover.unsent);
+            Leg::Here(client) => self.replay(*client),
+            Leg::Listening(listening) => {
+                let (client, joined) = listening.hand_over();
+                self.joined = Some(joined);
+                self.replay(client);
             }
             Leg::Pending(upgrade) => self.client = Leg::Pending(upgrade),
             Leg::Gone => {}
         }
     }
 
+    fn replay(&mut self, client: Client<C>) {
+        let handover = client.hand_over();
+        self.ledger.received = handover.released.frames as u64;
+        self.lease = Some(handover.lease);
+        self.splice(handover.stream, handover.released.bytes, handover.unsent);
+    }
+
     /// The client's stream is there, with bytes that came glued to its request.
     pub(super) fn upgraded(&mut self, leg: Option<(C, Bytes)>) -> Option<Input> {
         self.client = Leg::Gone;
         let Some((stream, early)) = leg else { return Some(Input::ClientLost) };
-        if self.joined.is_some() {
+        let is_listening = self.machine.state() == State::Confirming;
+        if self.joined.is_some() && !is_listening {
             let mut frames = Boundary::default();
             frames.advance(&early);
             self.ledger.received = frames.data_frames();
@@ -158,12 +219,15 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         let limits = self.route().hold;
         let Some(lease) = self.lease.take() else { return Some(Input::ClientLost) };
-        let mut client = Box::new(Client::new(stream, Hold::new(&limits), lease, &limits));
+        self.client = Leg::Here(Box::new(Client::new(stream, Hold::new(&limits), lease, &limits)));
+        if is_listening {
+            self.listen();
+        }
+        let client = self.client.accepted_mut()?;
         let input = client.take(&early);
         if let Some(entry) = &self.entry {
             entry.held(client.hold().bytes(), client.hold().frames());
         }
-        self.client = Leg::Here(client);
         if let State::Closing(outcome) = self.machine.state() {
             self.say_farewell(outcome);
             return None;
@@ -228,17 +292,19 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn say_farewell(&mut self, outcome: Outcome) {
         let farewell = outcome.farewell(&self.route().gate.close_codes);
-        if let (Leg::Here(client), Some(farewell)) = (&mut self.client, farewell) {
+        if let (Some(client), Some(farewell)) = (self.client.accepted_mut(), farewell) {
             client.close(farewell.code, farewell.reason);
             self.house.metrics.close_sent(Side::Client, farewell.code);
         }
+        self.part_upstream(Some(outcome.upstream_code()));
     }
 
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
-        if let Leg::Here(client) = &mut self.client {
+        if let Some(client) = self.client.accepted_mut() {
             client.echo(closed);
         }
+        self.part_upstream(closed.code);
     }
 
     pub(super) fn stop_dialing(&mut self) {

@@ -7,7 +7,7 @@ use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, I
 use super::family::Families;
 
 /// The states whose gauge and histogram exist from the start.
-pub const STATES: [&str; 6] = ["arrived", "held", "dialing", "replaying", "open", "closing"];
+pub const STATES: [&str; 7] = ["arrived", "held", "dialing", "confirming", "replaying", "open", "closing"];
 
 /// Close codes that are counted each by itself: those of RFC 6455 section 7.4.1 and of the IANA registry that may
 /// stand on the wire. All others share one label, as a peer may choose any of 4000 numbers.

@@ -70,7 +70,6 @@ fn keys_that_have_no_meaning_yet_are_refused_and_never_ignored() {
         "[features]\ndegraded_mode = true\n",
         "[features]\nclient_notices = false\n",
         "[gate]\nmode = \"observe\"\n",
-        "[gate]\nconfirm = { timeout = \"5s\" }\n",
         "[gate]\nrollout_percent = 100\n",
     ];
     for text in later {

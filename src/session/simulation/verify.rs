@@ -274,8 +274,8 @@ fn data_frames(bytes: &[u8]) -> usize {
 /// DESIGN's table, once more.
 fn expected_code(outcome: Outcome) -> Option<u16> {
     match outcome {
-        Outcome::Completed | Outcome::ClientGone => None,
-        Outcome::HoldTimeout | Outcome::HoldFull | Outcome::TooMany => Some(1013),
+        Outcome::Completed | Outcome::ClientGone | Outcome::Unconfirmed => None,
+        Outcome::HoldTimeout | Outcome::HoldFull | Outcome::TooMany | Outcome::ConfirmTimeout => Some(1013),
         Outcome::TooBig => Some(1009),
         Outcome::ProtocolError => Some(1002),
         Outcome::InvalidPayload => Some(1007),
