@@ -3,6 +3,7 @@
 
 mod cli;
 mod close_codes;
+mod confirm;
 mod dependencies;
 mod drain;
 mod foreign_clients;
