@@ -203,3 +203,7 @@ fn poll_write_all<S: AsyncWrite>(mut stream: Pin<&mut S>, left: &mut Vec<u8>, cx
     }
     stream.poll_flush(cx).map(|flushed| flushed.is_ok())
 }
+
+#[cfg(test)]
+#[path = "listening_tests.rs"]
+mod tests;

@@ -63,7 +63,7 @@ fn values_that_can_never_be_met_are_refused() {
         ),
         (r#"{ text = "a", message_bytes = "17MiB" }"#, "gate.confirm.message_bytes = \"17MiB\" is out of range"),
         (r#"{ text = "a", on_timeout = "hold" }"#, "gate.confirm.on_timeout: unknown variant `hold`"),
-        (r#"{ text = "a", timout = "1s" }"#, "unknown key \"timout\" in [gate.confirm]; did you mean \"timeout\"?"),
+        (r#"{ text = "a", timout = "1s" }"#, "unknown key \"timout\" in gate.confirm; did you mean \"timeout\"?"),
     ] {
         assert_begins(&problem_with(&format!("[gate]\nconfirm = {table}\n")), problem);
     }
