@@ -135,13 +135,16 @@ async fn drain(site: &Site) {
     let Site { house, tasks, .. } = site;
     let began = Instant::now();
     tracing::info!(sessions = house.registry.count(), timeout = ?house.drain.timeout(), "draining");
+    house.metrics.drain_began();
     house.gate.drain();
     house.drain.begin();
     tasks.close();
     tokio::select! {
         () = tasks.wait() => {}
         () = sleep(house.drain.time_to_cut()) => {
-            tracing::info!(sessions = house.registry.count(), "cutting what is left");
+            let left = house.registry.count();
+            tracing::info!(sessions = left, "cutting what is left");
+            house.metrics.drain_cuts(left);
             house.drain.cut();
             let _ = timeout_at((began + house.drain.timeout()).into(), tasks.wait()).await;
         }

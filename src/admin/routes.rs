@@ -15,7 +15,7 @@ use super::{
     View,
     status::{GateStatus, Session, Status, Timeline},
 };
-use crate::gate::Verdict;
+use crate::{gate::Verdict, telemetry::metrics::HoldUse};
 
 /// Shown to whoever asks for something else.
 const PATHS: [&str; 8] =
@@ -58,7 +58,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
         Route::Live => ok(),
         Route::Ready => ready(view),
         Route::Gate => gate(view),
-        Route::Metrics => respond(StatusCode::OK, EXPOSITION, view.metrics.render()),
+        Route::Metrics => metrics(view),
         Route::Status => json(StatusCode::OK, &Status::new(view, Instant::now())),
         Route::Sessions => sessions(view, request.uri().query().unwrap_or_default()),
         Route::Session(id) => session(view, id),
@@ -98,6 +98,13 @@ fn ready(view: &View) -> Answer {
         return unavailable(&format!("hold budget spent: {used} of {bytes} bytes, {held} of {sessions} sessions"));
     }
     ok()
+}
+
+fn metrics(view: &View) -> Answer {
+    let taken = (view.budget.bytes(), view.budget.sessions());
+    let oldest = view.registry.oldest_held(Instant::now());
+    view.metrics.hold_is(&HoldUse { taken, limit: view.budget.limits(), oldest });
+    respond(StatusCode::OK, EXPOSITION, view.metrics.render())
 }
 
 fn gate(view: &View) -> Answer {

@@ -225,8 +225,13 @@ impl Inner {
     }
 
     fn count(&self, lane: &LaneKeeper) {
-        if let Some(path) = &lane.path {
-            self.metrics.verdict(path, lane.verdict().label());
+        let Some(path) = &lane.path else { return };
+        let verdict = lane.verdict();
+        self.metrics.verdict(path, verdict.label());
+        for check in lane.needs.iter().filter_map(|needed| self.checks.get(*needed)) {
+            let is_among = |named: &[Blocker]| named.iter().any(|blocker| blocker.check == check.name);
+            let (blocks, missing) = (is_among(verdict.blockers()), is_among(verdict.missing()));
+            self.metrics.route_needs(path, &check.name, blocks, missing);
         }
     }
 }

@@ -171,6 +171,28 @@ fn a_line_begins_with_what_fails_and_not_with_what_has_yet_to_run() {
     assert!(text.contains(r#"check="cache""#) && text.contains(r#"others="upstream"#), "{text}");
 }
 
+#[test]
+fn the_numbers_name_the_check_that_shuts_a_route_and_the_one_that_is_only_missed() {
+    let metrics = Metrics::new();
+    let gate = Gate::of(&plan_with("llm", Role::Optional), Arc::clone(&metrics));
+    let shown = |family: &str, check: &str| {
+        let series = format!("readygate_gate_{family}{{check=\"{check}\",route=\"*\"}} ");
+        let text = metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
+    };
+    let all = || {
+        [("blocker", "upstream"), ("missing", "upstream"), ("blocker", "llm"), ("missing", "llm")]
+            .map(|(family, check)| shown(family, check).is_some_and(|value| value == "1"))
+    };
+    assert_eq!(shown("missing", "llm").as_deref(), Some("0"), "it stands at zero from the start");
+    assert_eq!(all(), [true, false, false, false]);
+    gate.report(1, Err(unready()), Duration::ZERO, SystemTime::now());
+    pass(&gate);
+    assert_eq!(all(), [false, false, false, true]);
+    gate.drain();
+    assert_eq!(all(), [false; 4]);
+}
+
 fn logged(work: impl FnOnce()) -> String {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();

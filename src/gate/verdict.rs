@@ -174,3 +174,30 @@ impl fmt::Display for Blocker {
         self.hint.map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+    use std::time::Duration;
+
+    #[test]
+    fn each_class_is_a_series_before_it_is_met() {
+        let metrics = Metrics::new();
+        metrics.check_paced("cache", Duration::ZERO, false);
+        let shown = metrics.render();
+        for class in [
+            Class::Refused,
+            Class::Timeout,
+            Class::Dns,
+            Class::Tls,
+            Class::Auth,
+            Class::Protocol,
+            Class::NotReady,
+            Class::Unexpected,
+        ] {
+            let series = format!("readygate_check_failures_total{{check=\"cache\",class=\"{}\"}} 0", class.label());
+            assert!(shown.lines().any(|line| line == series), "{series}");
+        }
+    }
+}

@@ -96,11 +96,12 @@ pub async fn serve(site: Arc<Site>, stream: Stream, address: SocketAddr) {
 
 async fn answer(site: &Arc<Site>, request: Request<Incoming>, peer: Peer, phase: Phase) -> Response<Body> {
     phase.begin();
+    let began = Instant::now();
     let response = route(site, request, peer).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
-    site.house.metrics.http_answered(response.status().as_u16());
+    site.house.metrics.http_answered(response.status().as_u16(), began.elapsed());
     response.map(|body| Noted::new(body, phase).boxed())
 }
 

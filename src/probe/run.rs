@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config,
-    gate::{BreakerState, Class, Failure, Gate, Pace},
+    gate::{BreakerState, CheckState, Class, Failure, Gate, Pace},
     telemetry::metrics::Metrics,
 };
 
@@ -53,6 +53,7 @@ pub async fn run(
         name: check.name,
         named: None,
         void: 0,
+        state: CheckState::Unknown,
     };
     let mut overslept = false;
     loop {
@@ -74,6 +75,8 @@ struct Runner {
     named: Option<Class>,
     /// Void failures in a row.
     void: u32,
+    /// Where the last run left the check.
+    state: CheckState,
 }
 
 impl Runner {
@@ -112,7 +115,16 @@ impl Runner {
         self.tell(turn, label);
         self.show();
         let state = self.gate.report(self.index, result, took, SystemTime::now());
+        self.count_change(state);
         self.schedule.rest(Run { failed, took }, state, &self.breaker, fastrand::f64())
+    }
+
+    /// The first result is no change.
+    fn count_change(&mut self, state: CheckState) {
+        let before = std::mem::replace(&mut self.state, state);
+        if before != state && before != CheckState::Unknown {
+            self.metrics.check_changed(&self.name);
+        }
     }
 
     /// Once per fault that needs a person; one that flaps with others is not named again.

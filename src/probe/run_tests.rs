@@ -154,6 +154,23 @@ async fn too_many_failures_open_the_breaker_and_nobody_waiting_leaves_it_a_trial
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_begins_to_fail_and_passes_again_has_changed_twice_and_its_first_result_is_no_change() {
+    let mut bench = Bench::new(None, Duration::ZERO);
+    let mut verdict = bench.gate.lane(0).subscribe();
+    verdict.wait_for(Verdict::is_open).await.unwrap();
+    bench.skip(2).await;
+    bench.shows("readygate_check_changes_total{check=\"upstream\"} 0");
+    bench.set(|behaviour| behaviour.fails = Some(Class::Refused));
+    verdict.wait_for(|verdict| !verdict.is_open()).await.unwrap();
+    bench.skip(2).await;
+    bench.shows("readygate_check_changes_total{check=\"upstream\"} 1");
+    bench.set(|behaviour| behaviour.fails = None);
+    verdict.wait_for(Verdict::is_open).await.unwrap();
+    bench.skip(2).await;
+    bench.shows("readygate_check_changes_total{check=\"upstream\"} 2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_to_wait_has_a_resting_check_run_at_once_and_often_and_the_last_lets_it_rest() {
     let mut bench = Bench::new(Some(Class::Refused), Duration::ZERO);
     let mut last = bench.tripped().await;

@@ -94,12 +94,22 @@ impl Tally {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
 
     #[test]
     fn the_first_is_news_and_then_one_in_ten_seconds() {
         let (tally, start) = (Tally::default(), Instant::now());
         let news = [0, 1, 9, 10, 11].map(|second| tally.is_news(start + Duration::from_secs(second)));
         assert_eq!(news, [true, false, false, true, false]);
+    }
+
+    #[test]
+    fn each_reason_is_a_series_before_it_counts() {
+        let shown = Metrics::new().render();
+        for reason in Deferral::ALL.map(Deferral::label) {
+            let series = format!("readygate_sessions_deferred_total{{reason=\"{reason}\"}} 0");
+            assert!(shown.lines().any(|line| line == series), "{series}");
+        }
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(super) struct Drive<C, U: Upstream> {
     pub(super) turn: Option<Boxed<Permit>>,
     pub(super) permit: Option<Permit>,
     pub(super) dial: Option<Boxed<Result<Answer<U::Stream>, Fault>>>,
+    /// When the present dial begins, or the last one began.
+    pub(super) dials_at: Instant,
     pub(super) joined: Option<Joined<U::Stream>>,
     pub(super) splice: Option<Splice<C, U::Stream>>,
     pub(super) ledger: Ledger,
@@ -132,6 +134,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             turn: None,
             permit: None,
             dial: None,
+            dials_at: Instant::now(),
             joined: None,
             splice: None,
             ledger: Ledger::default(),

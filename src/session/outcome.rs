@@ -165,6 +165,7 @@ fn refusal_code(status: StatusCode, close_codes: &[(u16, u16)]) -> u16 {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
 
     const CODES: &[(u16, u16)] = &[(401, close::UNAUTHORIZED), (403, close::FORBIDDEN)];
 
@@ -195,6 +196,33 @@ mod tests {
             (Outcome::Internal, (500, 1011)),
         ] {
             assert_eq!(told(outcome), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn each_outcome_is_a_series_before_it_happens() {
+        let shown = Metrics::new().render();
+        for outcome in [
+            Outcome::Completed,
+            Outcome::ClientGone,
+            Outcome::ClientSilent,
+            Outcome::HoldTimeout,
+            Outcome::HoldFull,
+            Outcome::TooMany,
+            Outcome::TooBig,
+            Outcome::ProtocolError,
+            Outcome::InvalidPayload,
+            Outcome::FrameTimeout,
+            Outcome::UpstreamRefused(StatusCode::FORBIDDEN),
+            Outcome::UpstreamUnreachable,
+            Outcome::UpstreamTimeout,
+            Outcome::BadHandshake,
+            Outcome::UpstreamLost,
+            Outcome::Drained,
+            Outcome::Internal,
+        ] {
+            let series = format!("readygate_sessions_total{{outcome=\"{}\"}} 0", outcome.label());
+            assert!(shown.lines().any(|line| line == series), "{series}");
         }
     }
 

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::state::State;
 use crate::telemetry::metrics::Metrics;
 
 /// Ended sessions that can still be asked about. Enough for the last minutes of a small incident, under 100 KiB.
@@ -126,6 +127,14 @@ impl Registry {
         lock(&self.sessions).living.len()
     }
 
+    /// Since the arrival of the session that is held longest; zero when none is.
+    #[must_use]
+    pub fn oldest_held(&self, now: Instant) -> Duration {
+        let sessions = lock(&self.sessions);
+        let held = sessions.living.values().find(|record| record.is_held());
+        held.map_or(Duration::ZERO, |record| now.saturating_duration_since(record.arrived))
+    }
+
     /// One session, living or among the last that ended.
     #[must_use]
     pub fn find(&self, id: u64, now: Instant) -> Option<View> {
@@ -204,6 +213,10 @@ impl Drop for Entry {
 }
 
 impl Record {
+    fn is_held(&self) -> bool {
+        lock(&self.steps).last().is_some_and(|step| step.state == State::Held.label())
+    }
+
     fn view(&self, now: Instant) -> View {
         View {
             id: self.id,
@@ -267,6 +280,26 @@ mod tests {
         assert_eq!((metrics.books().held_bytes, metrics.books().held_frames), (0, 0));
         assert!(metrics.sessions().iter().all(|(_, count)| *count == 0));
         assert_eq!(registry.find(id, Instant::now()).unwrap().steps.last().unwrap().state, ABANDONED);
+    }
+
+    #[test]
+    fn the_oldest_held_is_the_first_to_have_arrived_of_those_that_are_held() {
+        let (registry, _) = registry();
+        let start = Instant::now();
+        let arrive = |after| {
+            let at = start + Duration::from_secs(after);
+            registry.enter("/ws", SocketAddr::from(([127, 0, 0, 1], 1)), at, "arrived")
+        };
+        let [open, first, second] = [0, 10, 20].map(arrive);
+        let now = start + Duration::from_secs(60);
+        assert_eq!(registry.oldest_held(now), Duration::ZERO);
+        open.step("open", "", now);
+        second.step("held", "", now);
+        assert_eq!(registry.oldest_held(now), Duration::from_secs(40));
+        first.step("held", "", now);
+        assert_eq!(registry.oldest_held(now), Duration::from_secs(50));
+        drop(first);
+        assert_eq!(registry.oldest_held(now), Duration::from_secs(40));
     }
 
     #[test]

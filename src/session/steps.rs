@@ -80,6 +80,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         }
         let (house, accept, pause) = (Arc::clone(&self.house), self.arrival.accept.clone(), self.pause(failures));
+        self.dials_at = Instant::now() + pause;
         self.turn = None;
         self.dial = Some(Box::pin(async move {
             rest(pause).await;
@@ -121,6 +122,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             reason.clone_into(&mut self.reason);
             return Input::Mismatched;
         }
+        self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
         match &self.route().gate.confirm {
             Some(rule) => Input::Unconfirmed(Patience { timeout: rule.timeout, on_timeout: rule.on_timeout }),

@@ -1,20 +1,27 @@
 //! Metric families by name and help, each registered in the moment it is made.
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
 };
+
+use super::{process::Process, runtime::Runtime};
 
 /// A registry under construction.
 #[derive(Debug)]
 pub(super) struct Families(Registry);
 
 impl Families {
-    /// No families but those of the process itself (CPU, memory, file descriptors), where the system tells them.
+    /// No families but those of the process itself (CPU, memory, file descriptors), where the system tells them, and of
+    /// the runtime in which this is called.
     pub(super) fn new() -> Self {
         let families = Self(Registry::new());
-        #[cfg(target_os = "linux")]
-        valid(families.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())));
+        if let Some(process) = Process::here() {
+            valid(families.0.register(Box::new(valid(process))));
+        }
+        if let Some(runtime) = Runtime::here() {
+            valid(families.0.register(Box::new(valid(runtime))));
+        }
         families
     }
 
@@ -29,6 +36,11 @@ impl Families {
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(valid(IntGauge::new(name, help)))
+    }
+
+    /// Of seconds, which are no whole numbers.
+    pub(super) fn float_gauge(&self, name: &str, help: &str) -> Gauge {
+        self.register(valid(Gauge::new(name, help)))
     }
 
     pub(super) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {

@@ -4,19 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
-pub use super::series::STATES;
 use super::{
     family::Families,
-    series::{Checks, Closes, Frames, States, Statuses},
+    hold::Hold,
+    series::{Checks, Closes, Endings, Frames, Gates, Latencies, States, Statuses},
 };
-
-/// The verdicts of a route; exactly one of them is 1.
-const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
-
-/// Seconds. A release begins when the gate opens; past 10 s it is a fault whatever the number.
-const RELEASE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub use super::{hold::HoldUse, series::STATES};
 
 /// What became of a data frame that a client sent before its session was open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,18 +38,18 @@ pub enum Side {
 pub struct Metrics {
     registry: Registry,
     states: States,
-    outcomes: IntCounterVec,
-    hold_bytes: IntGauge,
-    hold_frames: IntGauge,
+    endings: Endings,
+    hold: Hold,
     frames: Frames,
     imbalances: IntCounter,
     client_closes: Closes,
     upstream_closes: Closes,
     dial_retries: IntCounter,
-    deferred: IntCounterVec,
-    release: Histogram,
+    latencies: Latencies,
     http: Statuses,
-    verdicts: IntGaugeVec,
+    gates: Gates,
+    drains: IntCounter,
+    drain_cuts: IntCounter,
     checks: Checks,
     reloaded: IntGauge,
 }
@@ -70,18 +65,18 @@ impl Metrics {
             .set(1);
         Arc::new(Self {
             states: States::new(&f),
-            outcomes: f.counters("readygate_sessions_total", OUTCOMES_HELP, &["outcome"]),
-            hold_bytes: f.gauge("readygate_hold_bytes", "Bytes held for clients at this moment."),
-            hold_frames: f.gauge("readygate_hold_frames", "Data frames held for clients at this moment."),
+            endings: Endings::new(&f),
+            hold: Hold::new(&f),
             frames: Frames::new(&f),
             imbalances: f.counter("readygate_ledger_imbalance_total", IMBALANCE_HELP),
             client_closes: Closes::new("client", &closes),
             upstream_closes: Closes::new("upstream", &closes),
-            deferred: f.counters("readygate_sessions_deferred_total", DEFERRED_HELP, &["reason"]),
             dial_retries: f.counter("readygate_dial_retries_total", "Dials to the upstream that were tried again."),
-            release: f.histogram("readygate_release_latency_seconds", RELEASE_HELP, RELEASE_BUCKETS),
+            latencies: Latencies::new(&f),
             http: Statuses::new(&f),
-            verdicts: f.gauges("readygate_gate_verdict", VERDICT_HELP, &["route", "verdict"]),
+            gates: Gates::new(&f),
+            drains: f.counter("readygate_drains_total", "Drains begun; a process drains once."),
+            drain_cuts: f.counter("readygate_drain_cut_sessions_total", CUTS_HELP),
             checks: Checks::new(&f),
             reloaded: reloaded(&f),
             registry: f.into_registry(),
@@ -107,13 +102,18 @@ impl Metrics {
 
     /// A session ended as `outcome`.
     pub fn session_done(&self, outcome: &'static str) {
-        self.outcomes.with_label_values(&[outcome]).inc();
+        self.endings.outcomes.with_label_values(&[outcome]).inc();
     }
 
     /// Held bytes and frames changed by so much.
     pub fn held(&self, bytes: i64, frames: i64) {
-        self.hold_bytes.add(bytes);
-        self.hold_frames.add(frames);
+        self.hold.bytes.add(bytes);
+        self.hold.frames.add(frames);
+    }
+
+    /// The hold is so at the moment of a scrape.
+    pub fn hold_is(&self, now: &HoldUse) {
+        self.hold.show(now);
     }
 
     /// `count` frames met `fate`.
@@ -140,7 +140,7 @@ impl Metrics {
 
     /// A session was not accepted early, for this reason.
     pub fn session_deferred(&self, reason: &'static str) {
-        self.deferred.with_label_values(&[reason]).inc();
+        self.endings.deferred.with_label_values(&[reason]).inc();
     }
 
     /// A dial is tried again.
@@ -150,19 +150,39 @@ impl Metrics {
 
     /// From the gate's opening to the delivery of the last held byte of one session.
     pub fn released(&self, latency: Duration) {
-        self.release.observe(latency.as_secs_f64());
+        self.latencies.release.observe(latency.as_secs_f64());
     }
 
-    /// An HTTP request (no WebSocket) was answered with `code`.
-    pub fn http_answered(&self, code: u16) {
+    /// A session's upstream is there; before that dial began, the session had waited for so long.
+    pub fn connected_after(&self, waited: Duration) {
+        self.latencies.connect_added.observe(waited.as_secs_f64());
+    }
+
+    /// An HTTP request was answered with `code`, which is not 101; from its head to the answer's it took so long.
+    pub fn http_answered(&self, code: u16, took: Duration) {
         self.http.child(code).inc();
+        self.latencies.http.observe(took.as_secs_f64());
+    }
+
+    /// The drain began.
+    pub fn drain_began(&self) {
+        self.drains.inc();
+    }
+
+    /// The drain's time is nearly over, and so many sessions are cut.
+    pub fn drain_cuts(&self, sessions: usize) {
+        self.drain_cuts.inc_by(sessions as u64);
     }
 
     /// `route` has exactly one verdict of open, degraded, shut, draining.
     pub fn verdict(&self, route: &str, verdict: &'static str) {
-        for name in VERDICTS {
-            self.verdicts.with_label_values(&[route, name]).set(i64::from(name == verdict));
-        }
+        self.gates.verdict(route, verdict);
+    }
+
+    /// Whether `check`, which `route` needs, keeps it shut (`blocks`), or only degrades it (`missing`).
+    pub fn route_needs(&self, route: &str, check: &str, blocks: bool, missing: bool) {
+        self.gates.blockers.with_label_values(&[route, check]).set(i64::from(blocks));
+        self.gates.missing.with_label_values(&[route, check]).set(i64::from(missing));
     }
 
     /// A check ran.
@@ -178,14 +198,17 @@ impl Metrics {
     pub fn check_paced(&self, check: &str, timeout: Duration, open: bool) {
         self.checks.timeout.with_label_values(&[check]).set(timeout.as_secs_f64());
         self.checks.breaker_open.with_label_values(&[check]).set(i64::from(open));
-        // Both stand at zero from the start.
-        self.checks.breaker_opened.with_label_values(&[check]);
-        self.checks.void.with_label_values(&[check]);
+        self.checks.stand_at_zero(check);
     }
 
     /// The breaker of a check opened.
     pub fn check_breaker_opened(&self, check: &str) {
         self.checks.breaker_opened.with_label_values(&[check]).inc();
+    }
+
+    /// A check that passed fails, or the other way about, after `rise` and `fall`.
+    pub fn check_changed(&self, check: &str) {
+        self.checks.changes.with_label_values(&[check]).inc();
     }
 
     /// A failed attempt of a check does not count.
@@ -228,15 +251,15 @@ impl Metrics {
             delivered: self.frames.delivered.get(),
             refused: self.frames.refused.get(),
             imbalances: self.imbalances.get(),
-            held_bytes: self.hold_bytes.get(),
-            held_frames: self.hold_frames.get(),
+            held_bytes: self.hold.bytes.get(),
+            held_frames: self.hold.frames.get(),
         }
     }
 
     /// Sessions that have ended, whatever their outcome.
     pub(crate) fn outcomes(&self) -> u64 {
         use prometheus::core::Collector;
-        let families = self.outcomes.collect();
+        let families = self.endings.outcomes.collect();
         families
             .iter()
             .flat_map(|family| family.get_metric())
@@ -247,11 +270,8 @@ impl Metrics {
 
 const BUILD_HELP: &str = "The running version; the value is always 1.";
 const CLOSES_HELP: &str = "Close frames that readygate itself sent, by receiving side and code.";
-const OUTCOMES_HELP: &str = "Ended sessions by outcome.";
 const IMBALANCE_HELP: &str = "Sessions whose received frames are not delivered plus refused. Above 0 is a bug.";
-const DEFERRED_HELP: &str = "Sessions that were not accepted early, by reason.";
-const RELEASE_HELP: &str = "From the opening of the gate to the delivery of a session's last held byte.";
-const VERDICT_HELP: &str = "The verdict of a route. 1 for the one that holds, 0 for the others.";
+const CUTS_HELP: &str = "Sessions that were still there when the drain's time was nearly over, and were cut.";
 
 /// Starts at 1: a process runs only on a configuration that was read.
 fn reloaded(f: &Families) -> IntGauge {
@@ -262,136 +282,5 @@ fn reloaded(f: &Families) -> IntGauge {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
-mod tests {
-    use super::*;
-
-    fn has(metrics: &Metrics, line: &str) {
-        let text = metrics.render();
-        assert!(text.lines().any(|shown| shown == line), "no line `{line}` in:\n{text}");
-    }
-
-    #[test]
-    fn states_fates_and_closes_stand_at_zero_from_the_start() {
-        let metrics = Metrics::new();
-        for state in STATES {
-            has(&metrics, &format!("readygate_sessions{{state=\"{state}\"}} 0"));
-            has(&metrics, &format!("readygate_stage_duration_seconds_count{{stage=\"{state}\"}} 0"));
-        }
-        for fate in ["received", "delivered", "refused"] {
-            has(&metrics, &format!("readygate_frames_total{{fate=\"{fate}\"}} 0"));
-        }
-        has(&metrics, "readygate_closes_total{code=\"1014\",side=\"client\"} 0");
-        has(&metrics, "readygate_ledger_imbalance_total 0");
-        has(&metrics, &format!("readygate_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
-    }
-
-    #[test]
-    fn a_session_is_counted_where_it_is_and_timed_where_it_was() {
-        let metrics = Metrics::new();
-        metrics.session_entered("held");
-        assert!(metrics.sessions().contains(&("held", 1)));
-        metrics.session_left("held", Duration::from_secs(200));
-        metrics.session_entered("open");
-        metrics.session_done("relayed");
-        has(&metrics, "readygate_sessions{state=\"held\"} 0");
-        has(&metrics, "readygate_sessions{state=\"open\"} 1");
-        has(&metrics, "readygate_stage_duration_seconds_bucket{stage=\"held\",le=\"120\"} 0");
-        has(&metrics, "readygate_stage_duration_seconds_bucket{stage=\"held\",le=\"300\"} 1");
-        has(&metrics, "readygate_sessions_total{outcome=\"relayed\"} 1");
-    }
-
-    #[test]
-    fn an_unknown_state_is_counted_all_the_same() {
-        let metrics = Metrics::new();
-        metrics.session_entered("authorizing");
-        metrics.session_entered("authorizing");
-        metrics.session_left("authorizing", Duration::from_millis(3));
-        has(&metrics, "readygate_sessions{state=\"authorizing\"} 1");
-        has(&metrics, "readygate_stage_duration_seconds_count{stage=\"authorizing\"} 1");
-    }
-
-    #[test]
-    fn closes_count_by_side_and_strange_codes_share_a_label() {
-        let metrics = Metrics::new();
-        metrics.close_sent(Side::Client, 1013);
-        metrics.close_sent(Side::Upstream, 3003);
-        metrics.close_sent(Side::Upstream, 4711);
-        metrics.close_sent(Side::Upstream, 1006);
-        has(&metrics, "readygate_closes_total{code=\"1013\",side=\"client\"} 1");
-        has(&metrics, "readygate_closes_total{code=\"1013\",side=\"upstream\"} 0");
-        has(&metrics, "readygate_closes_total{code=\"3003\",side=\"upstream\"} 1");
-        has(&metrics, "readygate_closes_total{code=\"other\",side=\"upstream\"} 2");
-    }
-
-    #[test]
-    fn a_route_has_exactly_one_verdict() {
-        let metrics = Metrics::new();
-        metrics.verdict("*", "shut");
-        metrics.verdict("*", "open");
-        for (verdict, value) in [("open", 1), ("degraded", 0), ("shut", 0), ("draining", 0)] {
-            has(&metrics, &format!("readygate_gate_verdict{{route=\"*\",verdict=\"{verdict}\"}} {value}"));
-        }
-    }
-
-    #[test]
-    fn a_check_shows_whether_it_is_up_how_long_it_took_and_why_it_failed() {
-        let metrics = Metrics::new();
-        metrics.checked("cache", "redis", true, Duration::from_micros(800), None);
-        has(&metrics, "readygate_check_up{check=\"cache\",kind=\"redis\"} 1");
-        metrics.checked("cache", "redis", false, Duration::from_secs(2), Some("auth"));
-        has(&metrics, "readygate_check_up{check=\"cache\",kind=\"redis\"} 0");
-        has(&metrics, "readygate_check_duration_seconds_count{check=\"cache\"} 2");
-        has(&metrics, "readygate_check_failures_total{check=\"cache\",class=\"auth\"} 1");
-    }
-
-    #[test]
-    fn a_check_shows_its_timeout_and_its_breaker_from_the_start() {
-        let metrics = Metrics::new();
-        metrics.check_paced("cache", Duration::from_millis(300), false);
-        has(&metrics, "readygate_check_timeout_seconds{check=\"cache\"} 0.3");
-        for family in ["breaker_open", "breaker_opened_total", "void_total"] {
-            has(&metrics, &format!("readygate_check_{family}{{check=\"cache\"}} 0"));
-        }
-        metrics.check_paced("cache", Duration::from_millis(300), true);
-        metrics.check_breaker_opened("cache");
-        metrics.check_void("cache");
-        for family in ["breaker_open", "breaker_opened_total", "void_total"] {
-            has(&metrics, &format!("readygate_check_{family}{{check=\"cache\"}} 1"));
-        }
-    }
-
-    #[test]
-    fn amounts_add_up_and_every_status_has_a_label() {
-        let metrics = Metrics::new();
-        metrics.held(100, 3);
-        metrics.held(-40, -1);
-        metrics.frames(Fate::Refused, 7);
-        metrics.dial_retried();
-        metrics.ledger_imbalance();
-        metrics.released(Duration::from_millis(4));
-        metrics.config_reloaded(false);
-        for code in [100, 599, 99, 600] {
-            metrics.http_answered(code);
-        }
-        has(&metrics, "readygate_hold_bytes 60");
-        has(&metrics, "readygate_hold_frames 2");
-        has(&metrics, "readygate_frames_total{fate=\"refused\"} 7");
-        has(&metrics, "readygate_dial_retries_total 1");
-        has(&metrics, "readygate_ledger_imbalance_total 1");
-        has(&metrics, "readygate_release_latency_seconds_bucket{le=\"0.005\"} 1");
-        has(&metrics, "readygate_config_last_reload_successful 0");
-        has(&metrics, "readygate_http_requests_total{code=\"100\"} 1");
-        has(&metrics, "readygate_http_requests_total{code=\"599\"} 1");
-        has(&metrics, "readygate_http_requests_total{code=\"other\"} 2");
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn two_registries_live_side_by_side_and_each_tells_of_the_process() {
-        let (one, other) = (Metrics::new(), Metrics::new());
-        one.dial_retried();
-        has(&other, "readygate_dial_retries_total 0");
-        assert!(other.render().contains("process_resident_memory_bytes "));
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

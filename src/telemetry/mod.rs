@@ -2,8 +2,11 @@
 
 mod family;
 mod format;
+mod hold;
 pub mod log;
 pub mod metrics;
+mod process;
+mod runtime;
 mod series;
 
 use std::time::Duration;

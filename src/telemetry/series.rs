@@ -9,6 +9,37 @@ use super::family::Families;
 /// The states whose gauge and histogram exist from the start.
 pub const STATES: [&str; 7] = ["arrived", "held", "dialing", "confirming", "replaying", "open", "closing"];
 
+/// How a session can end, in the words of its outcome.
+const OUTCOMES: [&str; 18] = [
+    "abandoned",
+    "bad_handshake",
+    "client_gone",
+    "client_silent",
+    "completed",
+    "drained",
+    "frame_timeout",
+    "hold_full",
+    "hold_timeout",
+    "internal",
+    "invalid_payload",
+    "protocol_error",
+    "too_big",
+    "too_many",
+    "upstream_lost",
+    "upstream_refused",
+    "upstream_timeout",
+    "upstream_unreachable",
+];
+
+/// Why a session is not accepted early.
+const DEFERRALS: [&str; 3] = ["origin", "policy", "subprotocol"];
+
+/// The verdicts of a route; exactly one of them is 1.
+const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
+
+/// What a failed check is called.
+const CLASSES: [&str; 8] = ["auth", "dns", "not-ready", "protocol", "refused", "timeout", "tls", "unexpected"];
+
 /// Close codes that are counted each by itself: those of RFC 6455 section 7.4.1 and of the IANA registry that may
 /// stand on the wire. All others share one label, as a peer may choose any of 4000 numbers.
 const CLOSE_CODES: [u16; 14] = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3003];
@@ -20,6 +51,14 @@ const OTHER: &str = "other";
 /// after 300 s unless told otherwise.
 const STAGE_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
+/// Seconds. A release begins when the gate opens; past 10 s it is a fault whatever the number.
+const RELEASE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Seconds. With the gate open a session goes on in well under a millisecond; held, it waits as long as a stage can.
+const CONNECT_BUCKETS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
 
 /// Seconds. A check on loopback takes well under a millisecond; timeouts are seconds.
 const CHECK_BUCKETS: &[f64] =
@@ -76,6 +115,72 @@ impl States {
     }
 }
 
+/// How sessions end, and how they begin where it is not the usual way.
+#[derive(Debug)]
+pub(super) struct Endings {
+    pub(super) outcomes: IntCounterVec,
+    pub(super) deferred: IntCounterVec,
+}
+
+impl Endings {
+    pub(super) fn new(f: &Families) -> Self {
+        let deferred = "Sessions that were not accepted early, by reason.";
+        let outcomes = f.counters("readygate_sessions_total", "Ended sessions by outcome.", &["outcome"]);
+        let deferred = f.counters("readygate_sessions_deferred_total", deferred, &["reason"]);
+        OUTCOMES.iter().for_each(|outcome| drop(outcomes.with_label_values(&[outcome])));
+        DEFERRALS.iter().for_each(|reason| drop(deferred.with_label_values(&[reason])));
+        Self { outcomes, deferred }
+    }
+}
+
+/// Times that belong to no stage.
+#[derive(Debug)]
+pub(super) struct Latencies {
+    pub(super) release: Histogram,
+    pub(super) connect_added: Histogram,
+    pub(super) http: Histogram,
+}
+
+impl Latencies {
+    pub(super) fn new(f: &Families) -> Self {
+        let release = "From the opening of the gate to the delivery of a session's last held byte.";
+        let added = "From a session's arrival to the start of the dial that succeeded: the wait beyond the backend's own handshake.";
+        let http = "From the head of a request that is not answered 101 to the head of its answer, time held included.";
+        Self {
+            release: f.histogram("readygate_release_latency_seconds", release, RELEASE_BUCKETS),
+            connect_added: f.histogram("readygate_connect_added_seconds", added, CONNECT_BUCKETS),
+            http: f.histogram("readygate_http_request_duration_seconds", http, STAGE_BUCKETS),
+        }
+    }
+}
+
+/// Each route's verdict, and the checks that it comes from.
+#[derive(Debug)]
+pub(super) struct Gates {
+    verdicts: IntGaugeVec,
+    pub(super) blockers: IntGaugeVec,
+    pub(super) missing: IntGaugeVec,
+}
+
+impl Gates {
+    pub(super) fn new(f: &Families) -> Self {
+        let verdict = "The verdict of a route. 1 for the one that holds, 0 for the others.";
+        let blocker = "Whether a check that a route needs keeps it shut.";
+        let missing = "Whether an optional check of a route fails while the route is degraded.";
+        Self {
+            verdicts: f.gauges("readygate_gate_verdict", verdict, &["route", "verdict"]),
+            blockers: f.gauges("readygate_gate_blocker", blocker, &["route", "check"]),
+            missing: f.gauges("readygate_gate_missing", missing, &["route", "check"]),
+        }
+    }
+
+    pub(super) fn verdict(&self, route: &str, verdict: &str) {
+        for name in VERDICTS {
+            self.verdicts.with_label_values(&[route, name]).set(i64::from(name == verdict));
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Frames {
     pub(super) received: IntCounter,
@@ -123,7 +228,7 @@ pub(super) struct Statuses {
 
 impl Statuses {
     pub(super) fn new(f: &Families) -> Self {
-        let help = "Answered HTTP requests that are no WebSockets, by status.";
+        let help = "Answered HTTP requests, by status: plain ones, and WebSocket handshakes that did not get a 101.";
         let family = f.counters("readygate_http_requests_total", help, &["code"]);
         Self { family, resolved: array::from_fn(|_| OnceLock::new()), other: OnceLock::new() }
     }
@@ -146,6 +251,7 @@ pub(super) struct Checks {
     pub(super) breaker_open: IntGaugeVec,
     pub(super) breaker_opened: IntCounterVec,
     pub(super) void: IntCounterVec,
+    pub(super) changes: IntCounterVec,
 }
 
 impl Checks {
@@ -156,6 +262,7 @@ impl Checks {
         let timeout = "How long the next attempt of a check may take.";
         let breaker_open = "Whether the breaker of a check is open (1, half-open too) or closed (0).";
         let breaker_opened = "How often the breaker of a check opened.";
+        let changes = "How often a check went from passing to failing or back, after rise and fall.";
         let void = "Failed attempts that do not count, because the process was stopped meanwhile.";
         Self {
             up: f.gauges("readygate_check_up", up, &["check", "kind"]),
@@ -165,6 +272,17 @@ impl Checks {
             breaker_open: f.gauges("readygate_check_breaker_open", breaker_open, &["check"]),
             breaker_opened: f.counters("readygate_check_breaker_opened_total", breaker_opened, &["check"]),
             void: f.counters("readygate_check_void_total", void, &["check"]),
+            changes: f.counters("readygate_check_changes_total", changes, &["check"]),
+        }
+    }
+
+    /// The counters of `check` exist before there is anything to count, so that the first increase can be seen.
+    pub(super) fn stand_at_zero(&self, check: &str) {
+        for family in [&self.breaker_opened, &self.void, &self.changes] {
+            family.with_label_values(&[check]);
+        }
+        for class in CLASSES {
+            self.failures.with_label_values(&[check, class]);
         }
     }
 }

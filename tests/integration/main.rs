@@ -13,5 +13,6 @@ mod hold;
 mod http;
 mod layout;
 mod payloads;
+mod prometheus;
 mod race;
 mod scenes;
