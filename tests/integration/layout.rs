@@ -25,7 +25,7 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "config/diff",
     "gate/plan",
     "gate/release",
@@ -41,6 +41,7 @@ const PURE: [&str; 19] = [
     "session/confirm",
     "session/event",
     "session/ledger",
+    "session/outbox",
     "session/outcome",
     "session/state",
     "splice/flow",
