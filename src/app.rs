@@ -115,7 +115,7 @@ impl App {
         Arc::clone(&self.site.house.registry)
     }
 
-    /// Runs until `shutdown` resolves, and then drains; returns when nothing is left or the drain's time is over.
+    /// Runs until `shutdown` resolves or an operator asks for it, and then drains; returns when nothing is left or the drain's time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut background = JoinSet::new();
         let stop_admin = CancellationToken::new();
@@ -124,7 +124,10 @@ impl App {
         let tls = self.tls;
         background.spawn(listen::serve(self.public, Arc::clone(&self.site), tls));
         self.view.set_bound();
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            () = self.view.asked_to_drain() => tracing::info!("an operator asked for the drain"),
+        }
         drain(&self.site).await;
         stop_admin.cancel();
     }

@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use readygate::{
     app::{App, StartError},
-    cli,
+    cli::{self, doctor::Diagnosis},
     config::{Config, Environment},
     listen::descriptors,
     telemetry::log,
@@ -42,6 +42,10 @@ enum Command {
     Demo(cli::demo::Options),
     /// Print the JSON schema of proxy.toml.
     Schema,
+    /// Say what in a Cloud Run service or a Kubernetes manifest will hurt, with the line, the reason and the remedy.
+    Doctor(cli::doctor::Options),
+    /// Ask once by HTTP: 0 for any 2xx, else 1. For health checks in images without a shell.
+    Probe(cli::probe::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +73,8 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => check_config(&check),
         Some(Command::Demo(options)) => demo(&options),
         Some(Command::Schema) => cli::schema::print(&mut io::stdout()).map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(options)) => doctor(&options),
+        Some(Command::Probe(options)) => probe(&options),
     };
     result.unwrap_or_else(|error| fail(&error))
 }
@@ -148,6 +154,19 @@ fn check_config(check: &Check) -> io::Result<ExitCode> {
 fn demo(options: &cli::demo::Options) -> io::Result<ExitCode> {
     let nothing_lost = runtime(2)?.block_on(cli::demo::run(options, io::stdout().is_terminal()))?;
     Ok(if nothing_lost { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn doctor(options: &cli::doctor::Options) -> io::Result<ExitCode> {
+    Ok(match cli::doctor::run(options, &mut io::stdout())? {
+        Diagnosis::Sound => ExitCode::SUCCESS,
+        Diagnosis::Findings => ExitCode::FAILURE,
+        Diagnosis::Unreadable => ExitCode::from(MISUSED),
+    })
+}
+
+fn probe(options: &cli::probe::Options) -> io::Result<ExitCode> {
+    let passes = runtime(1)?.block_on(cli::probe::run(options, &mut io::stdout()))?;
+    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn runtime(workers: usize) -> io::Result<Runtime> {

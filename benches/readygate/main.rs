@@ -3,8 +3,8 @@
 //! `cargo bench` runs everything (some five minutes); `cargo bench --bench readygate -- connect memory` some of it, and
 //! `idle seconds=10` looks at the process at rest for that long instead of a minute. Each prints a table, and at the end comes
 //! one line of JSON with every figure. Clients and backend live in this process, so only readygate's own memory and CPU
-//! time are readygate's. `round`, `idle` and `return` want what the tests of the checks want: redis-server, PostgreSQL and
-//! `tests/.venv`, all of which `tests/run` installs.
+//! time are readygate's. `round`, `idle` and `return` want what the tests of the checks want (redis-server, PostgreSQL and
+//! `tests/.venv`), `restart` the last of these; `tests/run` installs them all.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod backend;
@@ -18,6 +18,7 @@ mod load;
 mod memory;
 mod process;
 mod release;
+mod restart;
 mod round;
 #[path = "../../tests/integration/race/sidecar.rs"]
 mod sidecar;
@@ -27,7 +28,7 @@ use std::{env, time::Duration};
 use self::figures::Report;
 
 /// The parts, in the order in which they run.
-const PARTS: [&str; 7] = ["connect", "release", "memory", "cpu", "round", "idle", "return"];
+const PARTS: [&str; 8] = ["connect", "release", "memory", "cpu", "round", "idle", "return", "restart"];
 
 /// Begins the word that says how long [`idle`] takes.
 const SECONDS: &str = "seconds=";
@@ -66,6 +67,7 @@ async fn run(part: &str, report: &mut Report, idle_for: Duration) {
         "round" => round::run(report).await,
         "idle" => idle::run(report, idle_for).await,
         "return" => comeback::run(report).await,
+        "restart" => restart::run(report).await,
         other => unreachable!("{other} is none of {PARTS:?}"),
     }
 }

@@ -2,11 +2,19 @@
 //!
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
 //! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
-//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one).
+//! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one); `/` shows them
+//! to people, and `/events` keeps that page up to date.
+//!
+//! `POST /gate/open`, `/gate/shut` and `/gate/auto` (`?route=/ws/*&reason=…&for=10m`, or the same in a JSON body) lay the
+//! operator's hand on the gate and take it off, `POST /drain` begins the drain.
 
+mod events;
+mod order;
+mod page;
 mod routes;
 mod server;
 mod status;
+mod writes;
 
 use std::{
     sync::{
@@ -15,6 +23,9 @@ use std::{
     },
     time::Instant,
 };
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use self::server::serve;
 use crate::{
@@ -30,7 +41,10 @@ pub struct View {
     budget: Arc<Budget>,
     config: Arc<Config>,
     bound: AtomicBool,
+    drain: CancellationToken,
     started: Instant,
+    /// Places for listeners.
+    listeners: Arc<Semaphore>,
 }
 
 impl View {
@@ -44,12 +58,23 @@ impl View {
         config: Arc<Config>,
         started: Instant,
     ) -> Arc<Self> {
-        Arc::new(Self { gate, metrics, registry, budget, config, bound: AtomicBool::new(false), started })
+        let (bound, drain) = (AtomicBool::new(false), CancellationToken::new());
+        let listeners = Arc::new(Semaphore::new(events::MAX_LISTENERS));
+        Arc::new(Self { gate, metrics, registry, budget, config, bound, drain, started, listeners })
     }
 
     /// The public port is bound: from here on the process has started.
     pub fn set_bound(&self) {
         self.bound.store(true, Ordering::Release);
+    }
+
+    /// Resolves once an operator has asked for the drain.
+    pub async fn asked_to_drain(&self) {
+        self.drain.cancelled().await;
+    }
+
+    fn ask_to_drain(&self) {
+        self.drain.cancel();
     }
 
     fn is_bound(&self) -> bool {
@@ -59,3 +84,5 @@ impl View {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writes_tests;

@@ -1,25 +1,41 @@
-//! What stands where on the admin port. Everything is read-only.
+//! What stands where on the admin port. Everything here is read-only; `writes` is not.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
+    body::Incoming,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    View,
+    View, page,
     status::{GateStatus, Session, Status, Timeline},
+    writes::{self, Verb},
 };
 use crate::{gate::Verdict, telemetry::metrics::HoldUse};
 
 /// Shown to whoever asks for something else.
-const PATHS: [&str; 8] =
-    ["/startupz", "/livez", "/readyz", "/gate", "/metrics", "/status", "/sessions", "/sessions/{id}"];
+const PATHS: [&str; 14] = [
+    "/",
+    "/startupz",
+    "/livez",
+    "/readyz",
+    "/gate",
+    "/metrics",
+    "/status",
+    "/events",
+    "/sessions",
+    "/sessions/{id}",
+    "POST /gate/open",
+    "POST /gate/shut",
+    "POST /gate/auto",
+    "POST /drain",
+];
 
 /// Sessions in one answer unless `limit` says otherwise: enough for eyes, and well under a megabyte.
 const SESSIONS_LIMIT: usize = 1000;
@@ -31,10 +47,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
 const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 #[derive(Clone, Copy)]
 enum Route<'a> {
+    Page,
     Startup,
     Live,
     Ready,
@@ -45,21 +62,25 @@ enum Route<'a> {
     Session(&'a str),
 }
 
-/// The answer to any request. hyper leaves the body out of an answer to HEAD.
-pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
+/// The answer to any request of `peer`. hyper leaves the body out of an answer to HEAD.
+pub(super) async fn answer(view: &View, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    if let Some(verb) = Verb::parse(request.uri().path()) {
+        return writes::answer(view, verb, request, peer).await;
+    }
     let Some(route) = Route::parse(request.uri().path()) else {
         return json(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "paths": PATHS }));
     };
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return not_allowed();
+        return not_allowed("only GET and HEAD", "GET, HEAD");
     }
     match route {
+        Route::Page => page::answer(),
         Route::Startup => startup(view),
         Route::Live => ok(),
         Route::Ready => ready(view),
         Route::Gate => gate(view),
         Route::Metrics => metrics(view),
-        Route::Status => json(StatusCode::OK, &Status::new(view, Instant::now())),
+        Route::Status => json(StatusCode::OK, &Status::new(view).dated(view.started)),
         Route::Sessions => sessions(view, request.uri().query().unwrap_or_default()),
         Route::Session(id) => session(view, id),
     }
@@ -68,6 +89,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answer {
 impl<'a> Route<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         match path {
+            "/" => Some(Self::Page),
             "/startupz" => Some(Self::Startup),
             "/livez" => Some(Self::Live),
             "/readyz" => Some(Self::Ready),
@@ -171,13 +193,15 @@ fn unavailable(reason: &str) -> Answer {
     json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "reason": reason }))
 }
 
-fn not_allowed() -> Answer {
-    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "only GET and HEAD" }));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+/// 405 with the methods that are.
+pub(super) fn not_allowed(error: &'static str, allowed: &'static str) -> Answer {
+    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+/// Any value as JSON.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => respond(status, JSON, body),
         Err(error) => {

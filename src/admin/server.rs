@@ -1,8 +1,10 @@
 //! Connections of the admin port: few, short, and none for ever.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -12,7 +14,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{View, routes};
+use super::{
+    View,
+    events::{self, Events, Line},
+    routes,
+};
 
 /// Connections at a time. Probes and scrapers need a handful; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 128;
@@ -22,6 +28,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of a request head. Nothing asked here needs more, and hyper takes no smaller buffer.
 const HEADER_BYTES: usize = 8 * 1024;
+
+/// Of an answer, kept for a client that does not read: a listener that has stopped is noticed after a few events.
+const BUFFER_BYTES: usize = 16 * 1024;
 
 /// After this a connection takes no further request: a client that never reads its answer, or asks one byte at a
 /// time, must not keep its place. Scrapers just connect again.
@@ -39,8 +48,8 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     let accepting = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Some(stream) = accept(&listener).await else { continue };
-            connections.spawn(connection(stream, Arc::clone(&view), shutdown.clone(), place));
+            let Some((stream, peer)) = accept(&listener).await else { continue };
+            connections.spawn(connection(stream, peer, Arc::clone(&view), shutdown.clone(), place));
         }
     };
     shutdown.run_until_cancelled(accepting).await;
@@ -49,9 +58,9 @@ pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: Cancellatio
     connections.wait().await;
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
+        Ok((stream, peer)) => Some((stream, peer.ip())),
         Err(error) => {
             tracing::warn!(%error, "failed to accept a connection on the admin port");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -60,21 +69,49 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     }
 }
 
-async fn connection<S>(stream: S, view: Arc<View>, shutdown: CancellationToken, place: OwnedSemaphorePermit)
-where
+async fn answer(
+    view: &Arc<View>,
+    request: Request<Incoming>,
+    line: &Line,
+    peer: IpAddr,
+) -> Response<Either<Full<Bytes>, Events>> {
+    match request.uri().path() {
+        events::PATH => events::answer(view, &request, line),
+        _ => routes::answer(view, request, peer).await.map(Either::Left),
+    }
+}
+
+/// Returns when the connection must end: one with a stream of events only with the port.
+async fn over(line: &Line, shutdown: &CancellationToken) {
+    let _ = timeout(CONNECTION_LIFE, shutdown.cancelled()).await;
+    if line.is_listening() {
+        shutdown.cancelled().await;
+    }
+}
+
+/// Answers what comes on `stream`, until the client or the connection's time is through.
+pub(super) async fn connection<S>(
+    stream: S,
+    peer: IpAddr,
+    view: Arc<View>,
+    shutdown: CancellationToken,
+    place: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(move |request| {
-        let response = routes::answer(&view, &request);
-        async move { Ok::<_, Infallible>(response) }
+    let line = Line::new(shutdown.clone());
+    let service = service_fn(|request| {
+        let (view, line) = (&view, &line);
+        async move { Ok::<_, Infallible>(answer(view, request, line, peer).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_header_size(HEADER_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.max_header_size(HEADER_BYTES).max_buf_size(BUFFER_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let over = timeout(CONNECTION_LIFE, shutdown.cancelled());
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = over => {
+        () = line.stuck() => Ok(()),
+        () = over(&line, &shutdown) => {
             connection.as_mut().graceful_shutdown();
             timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
@@ -101,7 +138,7 @@ mod tests {
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(buffer);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (client, tokio::spawn(connection(server, view(), CancellationToken::new(), place)))
+        (client, tokio::spawn(connection(server, [127, 0, 0, 1].into(), view(), CancellationToken::new(), place)))
     }
 
     /// Fails, rather than hangs, where a limit is missing.

@@ -12,20 +12,21 @@ use crate::{
     config::{self, Config},
     gate::{self, Verdict},
     session::registry,
+    telemetry::metrics::Figures,
 };
 
 /// The state in which a session waits for the gate.
 const HELD: &str = "held";
 
 /// `GET /gate`. Fields may be added; those that stand here stay.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct GateStatus {
     verdict: &'static str,
     routes: Vec<Route>,
     checks: Vec<Check>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Route {
     path: String,
     verdict: &'static str,
@@ -33,9 +34,20 @@ struct Route {
     blockers: Vec<Blocker>,
     /// Optional dependencies that fail.
     missing: Vec<Blocker>,
+    /// The operator's.
+    hand: Option<Hand>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
+struct Hand {
+    verdict: &'static str,
+    reason: String,
+    since: String,
+    /// None: until it is taken off.
+    until: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
 struct Blocker {
     check: String,
     class: &'static str,
@@ -44,7 +56,7 @@ struct Blocker {
     since: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Check {
     name: String,
     kind: &'static str,
@@ -53,6 +65,7 @@ struct Check {
     class: Option<&'static str>,
     reason: Option<String>,
     hint: Option<&'static str>,
+    suspicion: Option<String>,
     latency_ms: Option<f64>,
     timeout_ms: f64,
     last_checked: Option<String>,
@@ -61,19 +74,50 @@ struct Check {
 }
 
 /// `GET /status`
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Status {
     version: &'static str,
-    uptime_seconds: u64,
     bound: bool,
     #[serde(flatten)]
     gate: GateStatus,
+    /// The last changes of verdicts, the latest first.
+    changes: Vec<Change>,
     sessions: BTreeMap<&'static str, i64>,
+    /// Ended sessions.
+    outcomes: BTreeMap<String, u64>,
+    ledger: Ledger,
     hold: Hold,
     config: Summary,
 }
 
+/// A status, and when it was taken.
 #[derive(Debug, Serialize)]
+pub(super) struct Dated<'a> {
+    time: String,
+    uptime_seconds: u64,
+    #[serde(flatten)]
+    status: &'a Status,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Change {
+    at: String,
+    route: String,
+    from: &'static str,
+    to: &'static str,
+    because: Option<Blocker>,
+}
+
+/// Data frames of sessions that ended.
+#[derive(Debug, PartialEq, Serialize)]
+struct Ledger {
+    received: u64,
+    delivered: u64,
+    refused: u64,
+    imbalances: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
 struct Hold {
     bytes: usize,
     bytes_limit: usize,
@@ -82,13 +126,16 @@ struct Hold {
 }
 
 /// The configuration without what may hide a secret: headers, paths and queries of checks are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Summary {
     listen: String,
     admin: String,
     workers: usize,
     tls: bool,
     upstream: String,
+    /// Where the process runs, and by how much that stretches the working timeouts of checks.
+    profile: &'static str,
+    patience: f64,
     check_is_guess: bool,
     accept: String,
     hold_timeout_ms: f64,
@@ -144,17 +191,37 @@ impl GateStatus {
 }
 
 impl Status {
-    /// Everything at `now`.
-    pub(super) fn new(view: &View, now: Instant) -> Self {
+    /// Everything at this moment.
+    pub(super) fn new(view: &View) -> Self {
         let (bytes_limit, sessions_limit) = view.budget.limits();
+        let Figures { received, delivered, refused, imbalances, outcomes } = view.metrics.figures();
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: now.saturating_duration_since(view.started).as_secs(),
             bound: view.is_bound(),
             gate: GateStatus::new(view.gate.snapshot()),
+            changes: view.gate.chronicle().last().into_iter().map(Change::from).collect(),
             sessions: view.metrics.sessions().into_iter().collect(),
+            outcomes,
+            ledger: Ledger { received, delivered, refused, imbalances },
             hold: Hold { bytes: view.budget.bytes(), bytes_limit, sessions: view.budget.sessions(), sessions_limit },
             config: Summary::from(&*view.config),
+        }
+    }
+
+    /// The status of a process that `started` then, taken at this moment.
+    pub(super) fn dated(&self, started: Instant) -> Dated<'_> {
+        Dated { time: time(SystemTime::now()), uptime_seconds: started.elapsed().as_secs(), status: self }
+    }
+}
+
+impl From<gate::Change> for Change {
+    fn from(change: gate::Change) -> Self {
+        Self {
+            at: time(change.at),
+            route: change.route,
+            from: change.from,
+            to: change.to,
+            because: change.because.map(Blocker::from),
         }
     }
 }
@@ -167,6 +234,8 @@ impl From<&Config> for Summary {
             workers: config.server.workers.get(),
             tls: config.server.tls.is_some(),
             upstream: address(&config.upstream.target),
+            profile: config.profile.place.label(),
+            patience: config.profile.patience,
             check_is_guess: config.upstream.check_is_guess,
             accept: word(config.gate.accept),
             hold_timeout_ms: millis(config.gate.hold_timeout),
@@ -190,6 +259,18 @@ impl From<gate::RouteView> for Route {
             blockers: objects(route.verdict.blockers()),
             missing: objects(route.verdict.missing()),
             path: route.path,
+            hand: route.hand.map(Hand::from),
+        }
+    }
+}
+
+impl From<gate::Hand> for Hand {
+    fn from(hand: gate::Hand) -> Self {
+        Self {
+            verdict: hand.forced.label(),
+            reason: hand.reason.as_str().to_owned(),
+            since: time(hand.since),
+            until: hand.until.map(time),
         }
     }
 }
@@ -216,6 +297,7 @@ impl From<gate::CheckView> for Check {
             class: check.class.map(gate::Class::label),
             reason: check.reason,
             hint: check.hint,
+            suspicion: check.suspicion,
             latency_ms: check.latency.map(millis),
             timeout_ms: millis(check.timeout),
             last_checked: check.last_checked.map(time),

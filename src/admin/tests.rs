@@ -18,22 +18,23 @@ use super::*;
 use crate::{
     config::Environment,
     gate::{Class, Failure},
+    telemetry::metrics::Fate,
 };
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 const SECRET: &str = "hunter2";
 
 /// An admin port on loopback, and the parts behind it.
-struct Port {
+pub(super) struct Port {
     address: SocketAddr,
-    view: Arc<View>,
+    pub(super) view: Arc<View>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
 }
 
-struct Reply {
-    status: u16,
-    head: String,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
     body: String,
 }
 
@@ -45,7 +46,7 @@ pub(super) fn view() -> Arc<View> {
     View::new(gate, metrics, registry, Budget::new(1, 1), config, Instant::now())
 }
 
-async fn port() -> Port {
+pub(super) async fn port() -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, view, shutdown) = (listener.local_addr().unwrap(), view(), CancellationToken::new());
     let server = tokio::spawn(serve(listener, Arc::clone(&view), shutdown.clone()));
@@ -53,13 +54,20 @@ async fn port() -> Port {
 }
 
 impl Port {
-    async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> Reply {
         self.ask("GET", path).await
     }
 
     async fn ask(&self, method: &str, path: &str) -> Reply {
+        self.send(method, path, "", "").await
+    }
+
+    /// A request with more header lines (each with its end) and a body.
+    pub(super) async fn send(&self, method: &str, path: &str, lines: &str, body: &str) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        let request = format!("{head}{lines}\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
@@ -68,7 +76,7 @@ impl Port {
         Reply { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
-    fn open_gate(&self) {
+    pub(super) fn open_gate(&self) {
         self.view.gate.report(0, Ok(()), Duration::from_micros(800), SystemTime::now());
     }
 
@@ -78,7 +86,11 @@ impl Port {
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -124,7 +136,7 @@ async fn an_open_gate_answers_200_with_its_checks() {
     check.as_object_mut().unwrap().remove("last_checked").unwrap();
     let expected = json!({
         "name": "upstream", "kind": "http", "required": true, "state": "passing", "class": null, "reason": null,
-        "hint": null, "latency_ms": 0.8, "timeout_ms": 2000.0, "breaker": "closed",
+        "hint": null, "suspicion": null, "latency_ms": 0.8, "timeout_ms": 2000.0, "breaker": "closed",
     });
     assert_eq!(check, expected);
 }
@@ -181,6 +193,40 @@ async fn the_status_shows_everything_but_secrets() {
     assert_eq!(status["config"]["upstream"], "http://[::1]:8081");
     assert_eq!(status["config"]["hold_timeout_ms"], 30000.0);
     drop((entry, lease));
+}
+
+#[tokio::test]
+async fn the_status_tells_what_has_changed_and_what_became_of_frames_and_sessions() {
+    let port = port().await;
+    port.open_gate();
+    port.view.gate.dial_refused();
+    port.view.metrics.frames(Fate::Received, 3);
+    port.view.metrics.frames(Fate::Delivered, 3);
+    port.enter("/ws", "open").finish("completed", "", Instant::now());
+    let status = port.get("/status").await.json();
+    let changes = &status["changes"];
+    let names = |index: usize| [&changes[index]["route"], &changes[index]["from"], &changes[index]["to"]];
+    assert_eq!(names(0), ["*", "open", "shut"]);
+    assert_eq!(names(1), ["*", "shut", "open"]);
+    assert_eq!((&changes[0]["because"]["check"], &changes[1]["because"]), (&json!("upstream"), &Value::Null));
+    assert_eq!(status["ledger"], json!({ "received": 3, "delivered": 3, "refused": 0, "imbalances": 0 }));
+    assert_eq!(status["outcomes"], json!({ "completed": 1 }));
+    assert_eq!((&status["config"]["profile"], &status["config"]["patience"]), (&json!("local"), &json!(0.3)));
+    assert!(status["time"].as_str().unwrap().ends_with('Z') && status["uptime_seconds"].is_u64());
+}
+
+#[tokio::test]
+async fn the_page_runs_nothing_but_itself_and_may_not_be_framed() {
+    let port = port().await;
+    let page = port.get("/").await;
+    assert_eq!(page.status, 200);
+    for header in ["content-type: text/html; charset=utf-8", "x-frame-options: deny", "cache-control: no-store"] {
+        assert!(page.head.contains(header), "{header}: {}", page.head);
+    }
+    let policy = page.head.lines().find(|line| line.starts_with("content-security-policy")).unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert!(page.body.contains("<noscript>") && !page.body.contains(SECRET));
 }
 
 #[tokio::test]

@@ -11,9 +11,11 @@ mod files;
 mod gate;
 mod listen;
 mod location;
+mod notices;
 mod numbers;
 mod pacing;
 mod probes;
+mod rollout;
 mod routes;
 mod stores;
 mod upstream;
@@ -42,13 +44,33 @@ pub(super) fn check(document: &mut Document<'_>, raw: RawConfig, environment: &E
     let (gate, hold) = (checker.gate(raw.gate), checker.hold(&raw.hold));
     let routes = checker.routes(raw.routes, &names, &gate, &hold);
     let profile = checker.profile(raw.probe.profile);
-    let raw::Features { dependency_checks, adaptive_timing } = raw.features;
-    let features = Features { dependency_checks, adaptive_timing };
+    let features = features(&raw.features);
+    let notices = checker.notices(&raw.notices, features.client_notices);
     let http = Http { when_shut: raw.http.when_shut, wait_for: raw.http.wait_for };
     let drain = Drain { timeout: checker.time("drain.timeout", raw.drain.timeout) };
     let (upstream, log) = (upstream?, log(&raw.log));
+    checker.warn_of_an_idle_rollout(&KeyPath::from("gate"), &gate);
     checker.warn_of_doubtful_routes(&routes, &upstream.checks, &dependencies);
-    Some(Config { server, admin, upstream, gate, hold, http, drain, log, dependencies, routes, features, profile })
+    Some(Config {
+        server,
+        admin,
+        upstream,
+        gate,
+        hold,
+        http,
+        drain,
+        log,
+        dependencies,
+        routes,
+        features,
+        notices,
+        profile,
+    })
+}
+
+fn features(raw: &raw::Features) -> Features {
+    let raw::Features { dependency_checks, adaptive_timing, early_accept, degraded_mode, client_notices } = *raw;
+    Features { dependency_checks, adaptive_timing, early_accept, degraded_mode, client_notices }
 }
 
 fn log(raw: &raw::Log) -> Log {

@@ -123,6 +123,15 @@ impl CheckKind {
             Self::Grpc(_) => "grpc",
         }
     }
+
+    /// The path that is asked for, without its query: what may be shown.
+    #[must_use]
+    pub fn shown_path(&self) -> Option<&str> {
+        match self {
+            Self::Http(asked) | Self::Ws(asked) => Some(asked.shown_path()),
+            Self::Tcp(_) | Self::Redis(_) | Self::Postgres(_) | Self::Grpc(_) => None,
+        }
+    }
 }
 
 /// A request and what its answer must be. Its `Debug` leaves out the query, which may hold a token.
@@ -144,7 +153,8 @@ pub struct HttpCheck {
 
 impl HttpCheck {
     /// Any 2xx on `path`, and nothing more.
-    pub(super) fn new(target: Target, path: String) -> Self {
+    #[must_use]
+    pub fn new(target: Target, path: String) -> Self {
         Self { target, path, status: Vec::new(), json: Vec::new(), text: None, headers: Vec::new() }
     }
 

@@ -185,7 +185,7 @@ fn in_terms_of_toml(expected: &str) -> &str {
     }
 }
 
-fn unreadable(file: String, error: &io::Error) -> Problems {
+pub(super) fn unreadable(file: String, error: &io::Error) -> Problems {
     let (what, help) = match error.kind() {
         io::ErrorKind::NotFound => ("no such file".to_owned(), "name the configuration with --config"),
         io::ErrorKind::InvalidData => ("cannot be read: it is not UTF-8".to_owned(), "TOML is UTF-8 text"),

@@ -5,9 +5,10 @@
 //!
 //! - `document` reads the file with its places, replaces `${NAME}`, and lays the environment over it;
 //! - `load` gives it the shape of `raw`, and goes on past wrong types and unknown keys;
-//! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right.
+//! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right;
+//! - `glimpse` reads one value, or its place, and judges nothing else.
 //!
-//! `checks`, `confirm` and `policy` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
+//! `checks`, `confirm`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
@@ -16,9 +17,11 @@ pub mod checks;
 mod confirm;
 mod document;
 mod environment;
+mod glimpse;
 mod key_path;
 mod known_keys;
 mod load;
+pub mod notices;
 mod platform;
 pub mod policy;
 mod problem;
@@ -28,6 +31,8 @@ mod raw_check;
 mod raw_confirm;
 mod raw_policy;
 mod raw_probe;
+mod raw_rollout;
+pub mod rollout;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -44,10 +49,12 @@ pub use checks::{
 pub use confirm::Confirm;
 pub use environment::Environment;
 pub use load::Loaded;
+pub use notices::{Notices, Piece, Placeholder, Template};
 pub use policy::{Accept, AllowedOrigins, Gate, Hold, OnTimeout, PathPattern, Route, WhenFull};
 pub use problem::{Place, Problem, Problems};
 pub use profile::{Platform, Profile};
 pub use raw::schema;
+pub use rollout::{Mode, Rollout, RolloutKey};
 
 /// A whole validated configuration. A session keeps the one it began with.
 #[derive(Clone, Debug)]
@@ -74,6 +81,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Mechanisms, each on its own switch.
     pub features: Features,
+    /// What waiting clients are told.
+    pub notices: Notices,
     /// Where the process runs, and how patient that makes it.
     pub profile: Profile,
 }
@@ -94,6 +103,12 @@ pub struct Features {
     pub dependency_checks: bool,
     /// Working timeouts follow measured latency; off, they are `probe.timeout`.
     pub adaptive_timing: bool,
+    /// Clients may be accepted early; off, every one is deferred.
+    pub early_accept: bool,
+    /// An optional dependency degrades the gate; off, every dependency is required.
+    pub degraded_mode: bool,
+    /// Waiting clients get messages of readygate's own.
+    pub client_notices: bool,
 }
 
 impl Config {

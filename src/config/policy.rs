@@ -5,7 +5,10 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Confirm;
+use super::{
+    Confirm,
+    rollout::{Mode, Rollout},
+};
 
 /// `[[routes]]`: a policy for the paths that match.
 #[derive(Clone, Debug)]
@@ -57,6 +60,10 @@ impl PathPattern {
 /// `[gate]`
 #[derive(Clone, Debug)]
 pub struct Gate {
+    /// Whether sessions wait at all.
+    pub mode: Mode,
+    /// Which share of them, where the mode is `enforce`.
+    pub rollout: Rollout,
     /// Who answers a handshake while the gate is shut.
     pub accept: Accept,
     /// What an early accept may answer, in order of preference.

@@ -64,6 +64,8 @@ pub(super) struct RawConfig {
     pub(super) log: Log,
     /// Mechanisms, each on its own switch.
     pub(super) features: Features,
+    /// What waiting clients are told, where features.client_notices is on.
+    pub(super) notices: Notices,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -236,10 +238,42 @@ pub(super) struct Features {
     pub(super) dependency_checks: bool,
     /// Working timeouts follow measured latency. Off, they are probe.timeout.
     pub(super) adaptive_timing: bool,
+    /// Clients may be answered 101 by readygate itself. Off, the backend answers every handshake.
+    pub(super) early_accept: bool,
+    /// Without an optional dependency the gate opens all the same. Off, every dependency is required.
+    pub(super) degraded_mode: bool,
+    /// Waiting clients are told so by messages of readygate's own, see the table notices. Off, a client sees only the
+    /// backend's bytes, and pings, pongs and Closes.
+    pub(super) client_notices: bool,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { dependency_checks: true, adaptive_timing: true }
+        Self {
+            dependency_checks: true,
+            adaptive_timing: true,
+            early_accept: true,
+            degraded_mode: true,
+            client_notices: false,
+        }
     }
+}
+
+/// A template for each kind of notice: {state}, {reason}, {waited_ms}, {estimate_ms} and {retry_after_ms} are filled in.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Notices {
+    /// Right after an early 101. Absent means a JSON object, "" that nothing is sent; likewise below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) held: Option<String>,
+    /// When a client passes while something is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) degraded: Option<String>,
+    /// When a client that waited passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ready: Option<String>,
+    /// Before a waiting client is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) closing: Option<String>,
 }

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Accept, OnTimeout, WhenFull,
+    Accept, Mode, OnTimeout, WhenFull,
     raw_confirm::Confirm,
+    raw_rollout::{RolloutKeySpec, RolloutWord},
     units::{Size, SizeOrAuto, Time},
 };
 
@@ -15,6 +16,14 @@ use super::{
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Gate {
+    /// Whether sessions wait for the gate: "enforce"; "observe" (nobody waits, and what would have waited is logged
+    /// and counted); or "off".
+    pub(super) mode: Mode,
+    /// Share of sessions that are gated where the mode is "enforce", 0 to 100; the others are observed.
+    pub(super) rollout_percent: u32,
+    /// What a client is known by, so that it is always in the same share: "address", { header = NAME } or
+    /// { cookie = NAME }. Without that header or cookie its address counts.
+    pub(super) rollout_key: RolloutKeySpec,
     /// Who answers a handshake while the gate is shut.
     pub(super) accept: Accept,
     /// Subprotocols that an early accept may answer, in order of preference.
@@ -40,6 +49,9 @@ pub(super) struct Gate {
 impl Default for Gate {
     fn default() -> Self {
         Self {
+            mode: Mode::Enforce,
+            rollout_percent: 100,
+            rollout_key: RolloutKeySpec::Word(RolloutWord::Address),
             accept: Accept::Auto,
             subprotocols: Vec::new(),
             allowed_origins: vec!["same-host".into()],
@@ -110,6 +122,12 @@ pub(super) struct Route {
     pub(super) path: Option<String>,
     /// Names of the dependencies that these sessions need; absent means every one.
     pub(super) depends_on: Option<Vec<String>>,
+    /// In place of gate.mode.
+    pub(super) mode: Option<Mode>,
+    /// In place of gate.rollout_percent.
+    pub(super) rollout_percent: Option<u32>,
+    /// In place of gate.rollout_key.
+    pub(super) rollout_key: Option<RolloutKeySpec>,
     /// In place of gate.accept.
     pub(super) accept: Option<Accept>,
     /// In place of gate.subprotocols.

@@ -1,9 +1,11 @@
 //! Connections to one configured target, TCP or TLS, for whoever needs one. Nothing else is ever dialled.
 
+mod error;
+mod shortage;
 mod stream;
 mod tls;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls_pki_types::ServerName;
 use tokio::{
@@ -12,7 +14,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, TlsStream};
 
-pub use self::stream::Stream;
+use self::shortage::Shortage;
+pub use self::{
+    error::{DialError, DialFault},
+    stream::Stream,
+};
 use crate::config::Target;
 
 /// HTTP/1.1 by its ALPN name (RFC 7301, registered in RFC 7230).
@@ -29,32 +35,7 @@ struct Inner {
     port: u16,
     timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-}
-
-/// Why there is no connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DialError {
-    /// What kind of fault.
-    pub fault: DialFault,
-    /// What was seen: a lower-case fragment without secrets.
-    pub reason: String,
-    /// What to do about it, where that is known.
-    pub hint: Option<&'static str>,
-}
-
-/// What kept a connection from being made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialFault {
-    /// Every address that answered said that nothing listens there.
-    Refused,
-    /// No connection within the dialer's time.
-    Timeout,
-    /// The name has no address.
-    Dns,
-    /// Certificate, handshake, or the client's own TLS settings.
-    Tls,
-    /// The network did not carry the attempt.
-    Unreachable(io::ErrorKind),
+    shortage: Shortage,
 }
 
 impl Dialer {
@@ -77,7 +58,7 @@ impl Dialer {
             Some(settings) => Some((tls::connector(settings, protocol)?, tls::server_name(&target.host)?)),
             None => None,
         };
-        let inner = Inner { host: target.host.clone(), port: target.port, timeout, tls };
+        let inner = Inner { host: target.host.clone(), port: target.port, timeout, tls, shortage: Shortage::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -110,11 +91,15 @@ impl Dialer {
     }
 
     async fn reach(&self, deadline: Instant) -> Result<TcpStream, DialError> {
-        let addresses = self.resolve(deadline).await?;
-        let tcp = self.connect_any(&addresses, deadline).await?;
+        let tcp = self.find_and_connect(deadline).await.inspect_err(|error| self.inner.shortage.note(error))?;
         // A latency hint only: a stream without it works all the same.
         let _ = tcp.set_nodelay(true);
         Ok(tcp)
+    }
+
+    async fn find_and_connect(&self, deadline: Instant) -> Result<TcpStream, DialError> {
+        let addresses = self.resolve(deadline).await?;
+        self.connect_any(&addresses, deadline).await
     }
 
     async fn encrypt(&self, tcp: TcpStream, deadline: Instant) -> Result<Stream, DialError> {
@@ -161,68 +146,16 @@ impl Dialer {
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { host, port, timeout, tls } = &*self.inner;
+        let Inner { host, port, timeout, tls, .. } = &*self.inner;
         write!(f, "Dialer({host}:{port}, tls: {}, {timeout:?})", tls.is_some())
     }
 }
 
-impl DialError {
-    /// Nothing listens at the target: a sign that the upstream is gone, and harmless to try again.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        self.fault == DialFault::Refused
-    }
-
-    fn from_connect(address: SocketAddr, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                let reason = format!("connection to {address} refused");
-                Self { fault: DialFault::Refused, reason, hint: Some("does anything listen there?") }
-            }
-            io::ErrorKind::TimedOut => {
-                let reason = format!("no connection to {address} in the kernel's time");
-                Self { fault: DialFault::Timeout, reason, hint: None }
-            }
-            kind => {
-                let reason = format!("no connection to {address}: {error}");
-                Self { fault: DialFault::Unreachable(kind), reason, hint: None }
-            }
-        }
-    }
-
-    /// Of several addresses' errors the heaviest is told: `localhost` without IPv6 is refused rather than
-    /// unreachable, and while one address may yet answer, the others' refusals do not settle it.
-    fn weight(&self) -> u8 {
-        match self.fault {
-            DialFault::Unreachable(_) => 0,
-            DialFault::Refused => 1,
-            DialFault::Dns | DialFault::Tls => 2,
-            DialFault::Timeout => 3,
-        }
-    }
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for DialError {}
-
-impl fmt::Display for DialFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("refused"),
-            Self::Timeout => f.write_str("timeout"),
-            Self::Dns => f.write_str("dns"),
-            Self::Tls => f.write_str("tls"),
-            Self::Unreachable(kind) => write!(f, "unreachable ({kind})"),
-        }
-    }
-}
-
+/// A resolver that cannot open a socket says only that it found nothing, so that is looked into.
 fn unresolved(host: &str, detail: &dyn fmt::Display) -> DialError {
+    if shortage::is_on() {
+        return DialError::starved();
+    }
     let reason = format!("the name {host} does not resolve: {detail}");
     DialError { fault: DialFault::Dns, reason, hint: Some("is the host spelt right?") }
 }
@@ -237,7 +170,10 @@ fn share(deadline: Instant, candidates: usize) -> Instant {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use std::{io::Write, path::PathBuf};
+    use std::{
+        io::{self, Write},
+        path::PathBuf,
+    };
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use rustls::{ServerConfig, crypto::ring};

@@ -1,10 +1,13 @@
 //! One route's share of the gate: its verdict, and the line of those who wait for it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Gate, Permit, Verdict, Waiting, plan::PlannedLane, turns::Turns};
+use super::{Gate, Permit, Verdict, Waiting, estimate::Estimate, plan::PlannedLane, turns::Turns};
 
 /// A route's gate. All clones are the same lane.
 #[derive(Clone, Debug)]
@@ -14,6 +17,7 @@ pub struct Lane {
     verdict: watch::Receiver<Verdict>,
     opened_at: watch::Receiver<Option<Instant>>,
     turns: Turns,
+    estimate: Arc<Mutex<Estimate>>,
 }
 
 /// The gate's own hand on a lane.
@@ -28,6 +32,7 @@ pub(super) struct LaneKeeper {
     verdict: watch::Sender<Verdict>,
     opened_at: watch::Sender<Option<Instant>>,
     turns: Turns,
+    estimate: Arc<Mutex<Estimate>>,
 }
 
 impl Lane {
@@ -51,6 +56,12 @@ impl Lane {
         *self.opened_at.borrow()
     }
 
+    /// How long the lane is likely to stay shut; none where it is open or nothing is known.
+    #[must_use]
+    pub fn estimate(&self, now: Instant) -> Option<Duration> {
+        lock(&self.estimate).left(now.into_std())
+    }
+
     /// Somebody waits for this lane until the answer is dropped: what can keep it shut is asked more often.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
@@ -71,10 +82,11 @@ impl Lane {
 }
 
 impl LaneKeeper {
-    /// A lane that the checks at `blocking` can keep shut, with this first verdict.
-    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, verdict: Verdict) -> Self {
+    /// A lane that the checks at `blocking` can keep shut, with this first verdict since `now`.
+    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, verdict: Verdict, now: Instant) -> Self {
         let turns = Turns::new(planned.concurrency);
         turns.open(verdict.is_open());
+        let estimate = Estimate::new(verdict.is_open(), now.into_std());
         Self {
             path: planned.path.clone(),
             needs: planned.needs.as_slice().into(),
@@ -82,6 +94,7 @@ impl LaneKeeper {
             verdict: watch::Sender::new(verdict),
             opened_at: watch::Sender::new(None),
             turns,
+            estimate: Arc::new(Mutex::new(estimate)),
         }
     }
 
@@ -93,6 +106,7 @@ impl LaneKeeper {
             verdict: self.verdict.subscribe(),
             opened_at: self.opened_at.subscribe(),
             turns: self.turns.clone(),
+            estimate: Arc::clone(&self.estimate),
         }
     }
 
@@ -108,8 +122,14 @@ impl LaneKeeper {
         if is_open && !was_open {
             self.opened_at.send_replace(Some(changed));
         }
+        lock(&self.estimate).turn(is_open, changed.into_std());
         self.turns.open(was_open && is_open);
         self.verdict.send_replace(verdict);
         self.turns.open(is_open);
     }
+}
+
+/// Its data is valid after every statement, so a panic elsewhere need not spread.
+fn lock(estimate: &Mutex<Estimate>) -> MutexGuard<'_, Estimate> {
+    estimate.lock().unwrap_or_else(PoisonError::into_inner)
 }

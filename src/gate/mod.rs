@@ -1,15 +1,21 @@
 //! The values that say whether sessions may pass, and why not.
 //!
 //! Probes report here, sessions tell of refused dials, everybody else reads. `plan` says what is watched for whom, `state`
-//! decides, a `lane` is one route's share of it, `release` meters who may go first when a lane opens; a verdict lies in
-//! a watch, so that reading it takes no lock of ours.
+//! decides, a `hand` of the operator overrules it, a `lane` is one route's share of it, `release` meters who may go first
+//! when a lane opens; a verdict lies in a watch, so that reading it takes no lock of ours. A `chronicle` keeps what
+//! verdicts have been.
 
 mod announce;
+mod chronicle;
+mod estimate;
+mod forcing;
+pub mod hand;
 mod lane;
 pub mod plan;
 pub mod release;
 mod rhythm;
 pub mod state;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -29,13 +35,18 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::{
     announce::Said,
+    forcing::Laid,
     lane::LaneKeeper,
     plan::{PlannedCheck, PlannedLane},
     rhythm::Rhythm,
     state::{Fold, Track},
+    suspicion::Suspicion,
     view::LastRun,
 };
 pub use self::{
+    chronicle::{Change, Chronicle},
+    forcing::NoRoute,
+    hand::{Forced, Hand},
     lane::Lane,
     plan::{Plan, Role},
     rhythm::{BreakerState, Pace, Waiting},
@@ -64,6 +75,7 @@ struct Inner {
     lanes: Vec<LaneKeeper>,
     board: Mutex<Board>,
     metrics: Arc<Metrics>,
+    chronicle: Chronicle,
     born: Instant,
 }
 
@@ -72,6 +84,8 @@ struct Inner {
 struct Watched {
     name: String,
     kind: &'static str,
+    /// What it asks for, if that is a path.
+    path: Option<String>,
     required: bool,
     rhythm: Rhythm,
     stale_after: Duration,
@@ -84,8 +98,12 @@ struct Watched {
 struct Board {
     fold: Fold,
     last: Vec<Option<LastRun>>,
+    /// One per check.
+    suspicions: Vec<Suspicion>,
     /// One per lane.
     said: Vec<Said>,
+    /// One per lane.
+    hands: Vec<Option<Laid>>,
 }
 
 impl Gate {
@@ -101,13 +119,17 @@ impl Gate {
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
         let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs));
+        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs), born);
         let lanes = plan.lanes.iter().map(keeper).collect();
         let said = vec![Said::new(now, born); plan.lanes.len()];
-        let board = Board { fold, last: vec![None; plan.checks.len()], said };
+        let hands = plan.lanes.iter().map(|_| None).collect();
+        let (last, suspicions) = (vec![None; plan.checks.len()], vec![Suspicion::default(); plan.checks.len()]);
+        let board = Board { fold, last, suspicions, said, hands };
         let checks = plan.checks.iter().map(Watched::new).collect();
-        let inner = Inner { checks, lanes, board: Mutex::new(board), metrics, born };
+        let (board, chronicle) = (Mutex::new(board), Chronicle::new());
+        let inner = Inner { checks, lanes, board, metrics, chronicle, born };
         inner.lanes.iter().for_each(|lane| inner.count(lane));
+        (0..inner.lanes.len()).for_each(|lane| inner.count_forced(lane, None));
         Self { inner: Arc::new(inner) }
     }
 
@@ -139,7 +161,9 @@ impl Gate {
             *last = Some(LastRun { took, at: now });
             check.asked.store(self.inner.age(), Ordering::Relaxed);
         }
+        let failure = result.as_ref().err().cloned();
         let state = board.fold.report(index, result, took, now);
+        self.inner.suspect(&mut board, index, failure.as_ref(), now);
         self.inner.settle(&mut board, now);
         state
     }
@@ -154,6 +178,18 @@ impl Gate {
         drop(board);
         if news {
             self.inner.checks.iter().for_each(|check| check.wake.notify_one());
+        }
+    }
+
+    /// A session lost its upstream without a Close, or had no usable answer to its handshake. One session proves little, so
+    /// the upstream's checks run at once and decide; those that fail already keep their rhythm.
+    pub fn upstream_doubted(&self) {
+        let Some(lane) = self.inner.lanes.last() else { return };
+        let board = self.inner.board();
+        for index in &*lane.needs {
+            if board.fold.checks()[*index].state() == CheckState::Passing {
+                self.inner.checks[*index].wake.notify_one();
+            }
         }
     }
 
@@ -177,13 +213,21 @@ impl Gate {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let board = self.inner.board();
-        let tracks = board.fold.checks().iter().zip(&board.last);
-        let checks = self.inner.checks.iter().zip(tracks).map(|(check, (track, last))| check.view(track, *last));
-        let routes = self.inner.lanes.iter().zip(&board.said).filter_map(|(lane, said)| {
+        let known = board.fold.checks().iter().zip(&board.last).zip(&board.suspicions);
+        let checks = self.inner.checks.iter().zip(known);
+        let checks = checks.map(|(check, ((track, last), suspicion))| check.view(track, *last, suspicion));
+        let routes = self.inner.lanes.iter().zip(&board.said).zip(&board.hands).filter_map(|((lane, said), laid)| {
             let (path, verdict) = (lane.path.clone()?, lane.verdict());
-            Some(RouteView { path, verdict, since: said.since })
+            let hand = laid.as_ref().map(|laid| laid.hand.clone());
+            Some(RouteView { path, verdict, since: said.since, hand })
         });
         Snapshot { verdict: self.verdict(), routes: routes.collect(), checks: checks.collect() }
+    }
+
+    /// What the verdicts have been.
+    #[must_use]
+    pub fn chronicle(&self) -> &Chronicle {
+        &self.inner.chronicle
     }
 
     /// Resolves when check `index` should run before its pause is over. A wake that came before the call counts.
@@ -207,20 +251,31 @@ impl Inner {
 
     /// Makes the board's verdicts everybody's.
     fn settle(&self, board: &mut Board, now: SystemTime) {
-        let Board { fold, said, .. } = board;
+        let Board { fold, said, hands, .. } = board;
         let mut changed = false;
-        for (lane, said) in self.lanes.iter().zip(said) {
+        for ((lane, said), laid) in self.lanes.iter().zip(said).zip(hands) {
             let verdict = fold.verdict(&lane.needs);
+            let verdict = laid.as_ref().map_or(verdict.clone(), |laid| laid.hand.over(verdict));
             if verdict != lane.verdict() {
-                let at = Instant::now();
+                let (before, at) = (lane.verdict().label(), Instant::now());
                 said.say(lane, fold, &verdict, now, at);
                 lane.publish(verdict, at);
                 self.count(lane);
+                self.chronicle.note(lane, before, now);
                 changed = true;
             }
         }
         if changed {
             self.checks.iter().for_each(|check| check.rhythm.stir());
+        }
+    }
+
+    /// Says once of a check that it may be a wrong one.
+    fn suspect(&self, board: &mut Board, index: usize, failure: Option<&Failure>, now: SystemTime) {
+        let (Some(check), Some(suspicion)) = (self.checks.get(index), board.suspicions.get_mut(index)) else { return };
+        let is_news = suspicion.note(failure.map(|failure| failure.class), now);
+        if let Some(failure) = failure.filter(|_| is_news) {
+            tracing::warn!(check = check.name, class = failure.class.label(), "{}", check.suspected(failure));
         }
     }
 
@@ -248,12 +303,18 @@ impl Watched {
         Self {
             name: check.name.clone(),
             kind: check.kind.label(),
+            path: check.kind.shown_path().map(str::to_owned),
             required: planned.role != Role::Optional,
             rhythm: Rhythm::new(check.pacing.timeout),
             stale_after: check.pacing.interval.saturating_mul(STALE_AFTER_INTERVALS),
             wake: Notify::new(),
             asked: AtomicU64::new(0),
         }
+    }
+
+    /// What a person should know of it while it fails so and was never seen to pass.
+    fn suspected(&self, failure: &Failure) -> String {
+        suspicion::told(&self.name, self.path.as_deref(), failure, self.required)
     }
 
     /// True for the first to ask after the last result has grown stale, and for nobody else until it is stale again.

@@ -52,7 +52,8 @@ impl Plan {
         lane.needs.iter().copied().filter(is_blocking).collect()
     }
 
-    /// The plan of a configuration. With `features.dependency_checks` off, dependencies are neither checked nor needed.
+    /// The plan of a configuration. With `features.dependency_checks` off, dependencies are neither checked nor needed; with
+    /// `features.degraded_mode` off, none of them is optional.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let upstream =
@@ -63,7 +64,10 @@ impl Plan {
         if dependency_checks {
             checks.extend(config.dependencies.iter().map(|dependency| PlannedCheck {
                 check: dependency.check.clone(),
-                role: if dependency.required { Role::Required } else { Role::Optional },
+                role: match dependency.required || !config.features.degraded_mode {
+                    true => Role::Required,
+                    false => Role::Optional,
+                },
             }));
         }
         let routes = config.routes.iter().map(|route| PlannedLane {
@@ -130,6 +134,15 @@ mod tests {
         let expected: [(Option<&str>, &[usize]); 3] =
             [(Some("/chat"), &[0, 1, 3]), (Some("*"), &[0, 1, 2, 3]), (None, &[0, 1])];
         assert_eq!(needs_of(&plan), expected);
+    }
+
+    #[test]
+    fn without_degraded_mode_every_dependency_is_required() {
+        let mut config = config(true);
+        config.features.degraded_mode = false;
+        let plan = Plan::of(&config);
+        assert!(plan.checks.iter().all(|check| check.role != Role::Optional));
+        assert_eq!(plan.blocking(&plan.lanes[0]), plan.lanes[0].needs);
     }
 
     #[test]

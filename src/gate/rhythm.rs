@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Gate, Inner, Verdict};
+use super::{Blocker, Gate, Inner, hand::OPERATOR};
 
 /// Whether a check runs as its schedule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +75,11 @@ impl Gate {
         self.inner.checks.get(index).is_some_and(|check| check.rhythm.waiting.load(Ordering::SeqCst) > 0)
     }
 
-    /// Whether nothing is wrong that a fresher result could help with.
+    /// Whether nothing is wrong that a fresher result could help with. What the operator shut is not.
     #[must_use]
     pub fn is_calm(&self) -> bool {
-        match self.verdict() {
-            Verdict::Open | Verdict::Degraded { .. } | Verdict::Draining => true,
-            Verdict::Shut { .. } => false,
-        }
+        let by_hand = |blocker: &Blocker| blocker.check == OPERATOR;
+        self.inner.lanes.iter().all(|lane| lane.verdict().blockers().iter().all(by_hand))
     }
 
     /// Resolves when [`Self::is_waited_for`] of check `index` has become true, or [`Self::is_calm`] may have changed. A

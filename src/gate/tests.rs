@@ -95,6 +95,20 @@ async fn a_refused_dial_shuts_the_gate_and_wakes_the_check() {
     assert!(gate.woken(0).now_or_never().is_none(), "the check is on its backoff already");
 }
 
+#[tokio::test]
+async fn a_session_that_lost_its_upstream_wakes_the_check_and_changes_no_verdict() {
+    let gate = Gate::of(&plan_with("cache", Role::Required), Metrics::new());
+    gate.upstream_doubted();
+    assert!(gate.woken(0).now_or_never().is_none(), "a check that does not pass keeps its rhythm");
+    (0..2).for_each(|index| _ = gate.report(index, Ok(()), Duration::ZERO, SystemTime::now()));
+    gate.upstream_doubted();
+    assert_eq!(gate.verdict(), Verdict::Open);
+    assert!(
+        gate.woken(0).now_or_never().is_some() && gate.woken(1).now_or_never().is_none(),
+        "the upstream's own only"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_arrival_wakes_a_check_once_and_only_when_its_result_is_stale() {
     let gate = gate(1);
@@ -125,12 +139,47 @@ async fn a_snapshot_says_what_each_check_found_and_when() {
         class: Some(Class::NotReady),
         reason: Some("answered 503".to_owned()),
         hint: Some("wait"),
+        suspicion: None,
         latency: Some(took),
         timeout: INTERVAL,
         breaker: BreakerState::Closed,
         last_checked: Some(at),
     };
     assert_eq!(checks, [expected]);
+}
+
+#[tokio::test]
+async fn the_chronicle_rings_once_a_change_of_name_and_shows_the_verdict_that_is_in_force() {
+    let gate = gate(1);
+    let mut changes = gate.chronicle().subscribe();
+    let at = SystemTime::now();
+    gate.report(0, Err(unready()), Duration::ZERO, at);
+    assert!(!changes.has_changed().unwrap() && gate.chronicle().last().is_empty(), "shut is what it was");
+    pass(&gate);
+    changes.changed().await.unwrap();
+    assert_eq!(gate.verdict(), Verdict::Open);
+    gate.report(0, Err(unready()), Duration::ZERO, at);
+    let [shut, open] = &gate.chronicle().last()[..] else { panic!("not two changes") };
+    assert_eq!((open.from, open.to, open.because.is_none()), ("shut", "open", true));
+    let because = shut.because.as_ref().map(|blocker| blocker.reason.as_str());
+    assert_eq!((shut.from, shut.to, shut.at, because), ("open", "shut", at, Some("answered 503")));
+}
+
+#[test]
+fn a_check_that_never_passed_although_its_target_answers_is_told_once_and_shown_until_it_passes() {
+    let gate = gate(1);
+    let wrong = Failure { class: Class::Unexpected, reason: "answered 404".to_owned(), hint: None };
+    let text = logged(|| {
+        for _ in 0..9 {
+            gate.report(0, Err(wrong.clone()), Duration::ZERO, SystemTime::now());
+        }
+    });
+    let told = "upstream takes connections but has never passed: answered 404; is it the right check? \
+                the gate stays shut until it passes";
+    assert_eq!(text.matches(told).count(), 1, "{text}");
+    assert_eq!(gate.snapshot().checks[0].suspicion.as_deref(), Some(told));
+    pass(&gate);
+    assert_eq!(gate.snapshot().checks[0].suspicion, None);
 }
 
 #[test]
@@ -193,7 +242,7 @@ fn the_numbers_name_the_check_that_shuts_a_route_and_the_one_that_is_only_missed
     assert_eq!(all(), [false; 4]);
 }
 
-fn logged(work: impl FnOnce()) -> String {
+pub(super) fn logged(work: impl FnOnce()) -> String {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(subscriber, work);
@@ -226,7 +275,7 @@ fn gate(concurrency: usize) -> Gate {
     Gate::of(&plan(concurrency), Metrics::new())
 }
 
-fn plan(concurrency: usize) -> Plan {
+pub(super) fn plan(concurrency: usize) -> Plan {
     let backoff = Backoff { initial: Duration::from_millis(10), max: Duration::from_secs(1) };
     let pacing = Pacing {
         interval: INTERVAL,
@@ -241,20 +290,20 @@ fn plan(concurrency: usize) -> Plan {
     Plan::of_upstream(&[check], NonZeroUsize::new(concurrency).unwrap())
 }
 
-/// A second check with this name and role, which every lane needs.
+/// A second check with this name and role, which every route needs.
 fn plan_with(name: &str, role: Role) -> Plan {
     let mut plan = plan(1);
     let mut second = PlannedCheck { role, ..plan.checks[0].clone() };
     name.clone_into(&mut second.check.name);
     plan.checks.push(second);
-    plan.lanes.iter_mut().for_each(|lane| lane.needs.push(1));
+    plan.lanes.iter_mut().filter(|lane| lane.path.is_some()).for_each(|lane| lane.needs.push(1));
     plan
 }
 
-fn pass(gate: &Gate) {
+pub(super) fn pass(gate: &Gate) {
     gate.report(0, Ok(()), Duration::ZERO, SystemTime::now());
 }
 
-fn unready() -> Failure {
+pub(super) fn unready() -> Failure {
     Failure { class: Class::NotReady, reason: "answered 503".to_owned(), hint: Some("wait") }
 }

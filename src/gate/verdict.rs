@@ -55,6 +55,9 @@ pub enum Class {
     NotReady,
     /// Any other answer.
     Unexpected,
+    /// readygate itself had no file descriptor to ask with. Says nothing of the target: it is void, and never reaches
+    /// the gate.
+    Starved,
 }
 
 /// A check that failed.
@@ -143,6 +146,7 @@ impl Class {
             Self::Protocol => "protocol",
             Self::NotReady => "not-ready",
             Self::Unexpected => "unexpected",
+            Self::Starved => "starved",
         }
     }
 
@@ -151,7 +155,7 @@ impl Class {
     pub fn is_permanent(self) -> bool {
         match self {
             Self::Auth | Self::Tls | Self::Unexpected | Self::Protocol => true,
-            Self::Refused | Self::Timeout | Self::Dns | Self::NotReady => false,
+            Self::Refused | Self::Timeout | Self::Dns | Self::NotReady | Self::Starved => false,
         }
     }
 }

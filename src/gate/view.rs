@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     Watched,
+    hand::Hand,
     rhythm::BreakerState,
     state::Track,
-    verdict::{CheckState, Class, Verdict},
+    suspicion::Suspicion,
+    verdict::{Blocker, CheckState, Class, Failure, Verdict},
 };
 
 /// The gate and every check at one moment, for answers to people and machines.
@@ -29,6 +31,8 @@ pub struct RouteView {
     pub verdict: Verdict,
     /// When that last changed its name.
     pub since: SystemTime,
+    /// The operator's hand on it.
+    pub hand: Option<Hand>,
 }
 
 /// One check at one moment.
@@ -48,6 +52,8 @@ pub struct CheckView {
     pub reason: Option<String>,
     /// What to do about it, where that is known.
     pub hint: Option<&'static str>,
+    /// What a person should look into: it has never passed, although its target answers.
+    pub suspicion: Option<String>,
     /// How long the last run took.
     pub latency: Option<Duration>,
     /// How long a run may take: the working timeout.
@@ -67,8 +73,12 @@ pub(super) struct LastRun {
 
 impl Watched {
     /// What is shown of the check.
-    pub(super) fn view(&self, track: &Track, last: Option<LastRun>) -> CheckView {
+    pub(super) fn view(&self, track: &Track, last: Option<LastRun>, suspicion: &Suspicion) -> CheckView {
         let (blocker, pace) = (track.blocker(), self.rhythm.pace());
+        let suspected = blocker.as_ref().filter(|_| suspicion.is_on()).map(|blocker| {
+            let Blocker { class, reason, hint, .. } = blocker.clone();
+            self.suspected(&Failure { class, reason, hint })
+        });
         CheckView {
             name: self.name.clone(),
             kind: self.kind,
@@ -77,6 +87,7 @@ impl Watched {
             class: blocker.as_ref().map(|blocker| blocker.class),
             hint: blocker.as_ref().and_then(|blocker| blocker.hint),
             reason: blocker.map(|blocker| blocker.reason),
+            suspicion: suspected,
             latency: last.map(|run| run.took),
             timeout: pace.timeout,
             breaker: pace.breaker,

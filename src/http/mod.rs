@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{
     dial::Stream,
-    session::{self, Arrival, House, Reply},
+    session::{self, Arrival, House, Reply, deferral::Deferral, standing::Standing},
     upstream::{Backend, Body},
 };
 
@@ -126,7 +126,10 @@ async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: Header
     let client = hyper::upgrade::on(&mut request);
     let (mut head, _) = request.into_parts();
     let route = site.house.config.route_of(head.uri.path());
-    let early = upgrade::early(&head, &site.house.config.routes[route].gate, peer.secure);
+    let early = match site.house.config.features.early_accept {
+        true => upgrade::early(&head, &site.house.config.routes[route].gate, peer.secure),
+        false => Err(Deferral::SwitchedOff),
+    };
     headers::strip_hop_by_hop(&mut head.headers);
     headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
     upgrade::ask(&mut head.headers);
@@ -140,7 +143,7 @@ async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: Header
         () = peer.line.ended() => return bad_request("the client's stream ended"),
     };
     match reply {
-        Ok(Reply::Early { accept, subprotocol }) => switching(accept, subprotocol),
+        Ok(Reply::Early { accept, subprotocol, standing }) => switching(accept, subprotocol, standing),
         Ok(Reply::Switch(head)) => relayed(*head),
         Ok(Reply::Decline(response)) => declined(*response),
         Ok(Reply::Refuse(farewell)) => Refusal::from(farewell).into_response(),
@@ -164,7 +167,7 @@ fn origin_form(uri: &http::Uri) -> http::Uri {
     uri.path_and_query().cloned().map(http::Uri::from).unwrap_or_default()
 }
 
-fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Body> {
+fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>, standing: Standing) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     upgrade::ask(response.headers_mut());
@@ -172,6 +175,7 @@ fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<
     if let Some(subprotocol) = subprotocol {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
+    standing.mark(response.headers_mut());
     response
 }
 

@@ -31,7 +31,7 @@ use crate::{
     config::{OnTimeout, Target, WaitFor, WhenShut},
     dial::{DialError, DialFault, Dialer, Stream},
     gate::Verdict,
-    session::House,
+    session::{House, gating::Gating, standing::Standing},
     upstream::Body,
 };
 
@@ -51,8 +51,8 @@ struct Connector(Dialer);
 
 /// Why a request has no answer.
 enum Trouble {
-    /// Nothing listens, and the request is as it came.
-    Refused,
+    /// There is no connection, for a reason that may pass, and the request is as it came.
+    NotDialed(DialFault),
     /// Anything else.
     Answered(Refusal),
 }
@@ -75,14 +75,18 @@ impl Proxy {
     pub(super) async fn answer<U>(&self, house: &House<U>, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let (mut head, body) = request.into_parts();
         let route = house.config.route_of(head.uri.path());
-        let deadline = Instant::now() + house.config.routes[route].gate.hold_timeout;
+        let policy = &house.config.routes[route].gate;
+        let deadline = Instant::now() + policy.hold_timeout;
         let takes_interim = head.version >= Version::HTTP_11;
         self.prepare(&mut head, peer);
+        let gating = Gating::of(policy, &head.headers, peer.address.ip());
+        let when_shut = when_shut(house, gating);
         let shelf = Shelf::new(body);
-        let mut refused = 0;
+        let (mut refused, mut standing) = (0, None);
         loop {
-            if let Err(refusal) = wait(house, route, deadline).await {
-                return refusal.into_response();
+            match wait(house, route, when_shut, deadline).await {
+                Ok(seen) => standing = seen.or(standing),
+                Err(refusal) => return refusal.into_response(),
             }
             let mut request = Request::from_parts(head.clone(), shelf.lend());
             if takes_interim {
@@ -90,15 +94,18 @@ impl Proxy {
                 on_informational(&mut request, move |answer| interim.send(answer.status(), answer.headers()));
             }
             match self.send(request, &shelf).await {
-                Ok(response) => return response,
+                Ok(response) => return marked(response, standing.filter(|_| gating.holds())),
                 Err(Trouble::Answered(refusal)) => return refusal.into_response(),
-                Err(Trouble::Refused) => {
+                Err(Trouble::NotDialed(fault)) => {
                     refused += 1;
-                    house.gate.dial_refused();
-                    if house.config.http.when_shut != WhenShut::Hold || Instant::now() >= deadline {
+                    if fault == DialFault::Refused {
+                        house.gate.dial_refused();
+                    }
+                    if when_shut != WhenShut::Hold || Instant::now() >= deadline {
                         return Refusal::new(StatusCode::BAD_GATEWAY, "upstream unreachable").into_response();
                     }
                     sleep(house.config.upstream.backoff.pause(refused, fastrand::f64())).await;
+                    standing = standing.or(Some(Standing::Held));
                 }
             }
         }
@@ -132,22 +139,42 @@ impl Proxy {
     }
 }
 
-/// Returns when the request may go on, or with what to answer instead.
-async fn wait<U>(house: &House<U>, route: usize, deadline: Instant) -> Result<(), Refusal> {
+/// A route that holds no WebSocket holds no other request either.
+fn when_shut<U>(house: &House<U>, gating: Gating) -> WhenShut {
+    match gating {
+        Gating::Enforced => house.config.http.when_shut,
+        Gating::Observed | Gating::Off => WhenShut::Pass,
+    }
+}
+
+fn marked(mut response: Response<Body>, standing: Option<Standing>) -> Response<Body> {
+    if let Some(standing) = standing {
+        standing.mark(response.headers_mut());
+    }
+    response
+}
+
+/// Returns when the request may go on, and how things then stand, or with what to answer instead.
+async fn wait<U>(
+    house: &House<U>,
+    route: usize,
+    when_shut: WhenShut,
+    deadline: Instant,
+) -> Result<Option<Standing>, Refusal> {
     let busy = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
     let lane = match house.config.http.wait_for {
         WaitFor::Upstream => house.gate.upstream(),
         WaitFor::All => house.gate.lane(route),
     };
     let mut verdict = lane.subscribe();
-    let may_pass = match &*verdict.borrow_and_update() {
-        Verdict::Open | Verdict::Degraded { .. } => return Ok(()),
+    match &*verdict.borrow_and_update() {
+        passing @ (Verdict::Open | Verdict::Degraded { .. }) => return Ok(Standing::passing(passing)),
         // What comes over a connection that is still there is passed on as long as the backend takes it.
-        Verdict::Draining => return Ok(()),
-        Verdict::Shut { .. } => house.config.http.when_shut,
-    };
-    match may_pass {
-        WhenShut::Pass => return Ok(()),
+        Verdict::Draining => return Ok(None),
+        Verdict::Shut { .. } => {}
+    }
+    match when_shut {
+        WhenShut::Pass => return Ok(None),
         WhenShut::Refuse => return Err(busy("not ready")),
         WhenShut::Hold => {}
     }
@@ -155,10 +182,11 @@ async fn wait<U>(house: &House<U>, route: usize, deadline: Instant) -> Result<()
     house.gate.arrived();
     let _waiting = lane.waiting();
     let changed = verdict.wait_for(|verdict| !matches!(verdict, Verdict::Shut { .. }));
-    let outcome = timeout_at(deadline.into(), changed).await.map(|changed| changed.is_ok_and(|v| v.is_open()));
+    let outcome = timeout_at(deadline.into(), changed).await;
     match (outcome, house.config.routes[route].gate.on_timeout) {
-        (Ok(true), _) | (Err(_), OnTimeout::Pass) => Ok(()),
-        (Ok(false), _) => Err(busy("restarting")),
+        (Ok(Ok(verdict)), _) if verdict.is_open() => Ok(Some(Standing::held(&verdict))),
+        (Err(_), OnTimeout::Pass) => Ok(Some(Standing::Held)),
+        (Ok(Ok(_) | Err(_)), _) => Err(busy("restarting")),
         (Err(_), OnTimeout::Close) => Err(busy("not ready in time")),
     }
 }
@@ -166,11 +194,12 @@ async fn wait<U>(house: &House<U>, route: usize, deadline: Instant) -> Result<()
 fn trouble(error: &legacy::Error, shelf: &Shelf) -> Trouble {
     let refusal = |status, reason| Trouble::Answered(Refusal::new(status, reason));
     match dial_error(error).map(|dial| dial.fault) {
-        Some(DialFault::Refused) if shelf.is_untouched() => Trouble::Refused,
+        Some(fault @ (DialFault::Refused | DialFault::Starved)) if shelf.is_untouched() => Trouble::NotDialed(fault),
         Some(DialFault::Timeout) => refusal(StatusCode::GATEWAY_TIMEOUT, "upstream timeout"),
         Some(DialFault::Refused | DialFault::Dns | DialFault::Tls | DialFault::Unreachable(_)) => {
             refusal(StatusCode::BAD_GATEWAY, "upstream unreachable")
         }
+        Some(DialFault::Starved) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         None if shelf.is_broken() => refusal(StatusCode::BAD_REQUEST, "bad request body"),
         None => Trouble::bad_answer(),
     }

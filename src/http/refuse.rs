@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 
-use crate::{session::outcome::Farewell, upstream::Body};
-
-/// When a client that was told 503 should come back. Long enough to spread a crowd, short against a cold start.
-const RETRY_AFTER_SECONDS: &str = "5";
+use crate::{
+    session::outcome::{Farewell, RETRY_AFTER},
+    upstream::Body,
+};
 
 /// A status, public words, and headers that go with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Refusal {
     pub(super) fn new(status: StatusCode, reason: &'static str) -> Self {
         let headers = match status {
             StatusCode::SERVICE_UNAVAILABLE => {
-                vec![(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))]
+                vec![(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))]
             }
             _ => vec![],
         };
@@ -70,7 +70,7 @@ mod tests {
     fn a_503_says_when_to_come_back_and_nothing_else_does() {
         let busy = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "hold full").into_response();
         let gateway = Refusal::new(StatusCode::BAD_GATEWAY, "upstream unreachable").into_response();
-        assert_eq!(busy.headers()[header::RETRY_AFTER], RETRY_AFTER_SECONDS);
+        assert_eq!(busy.headers()[header::RETRY_AFTER], "5");
         assert!(!gateway.headers().contains_key(header::RETRY_AFTER));
     }
 }

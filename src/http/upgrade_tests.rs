@@ -42,6 +42,8 @@ fn refused(request: &request::Parts) -> u16 {
 
 fn policy(accept: Accept, subprotocols: &[&str]) -> config::Gate {
     config::Gate {
+        mode: config::Mode::Enforce,
+        rollout: config::Rollout::default(),
         accept,
         subprotocols: subprotocols.iter().map(|name| (*name).to_owned()).collect(),
         allowed_origins: AllowedOrigins::Listed { same_host: true, origins: vec!["https://app.example.org".into()] },

@@ -84,6 +84,14 @@ pub async fn once(check: &config::Check) -> (Result<(), Failure>, Duration) {
     }
 }
 
+/// Asks once, within `limit`.
+///
+/// # Errors
+/// Why the answer is not the one that was asked for.
+pub async fn passes(asked: &config::HttpCheck, limit: Duration) -> Result<(), Failure> {
+    attempt(&http::Http::new(asked, limit)?, limit).await.0
+}
+
 /// One run within `limit`.
 async fn attempt(probe: &dyn Probe, limit: Duration) -> (Result<(), Failure>, Duration) {
     let begun = Instant::now();
@@ -123,6 +131,7 @@ impl From<DialError> for Failure {
             DialFault::Timeout => Class::Timeout,
             DialFault::Dns => Class::Dns,
             DialFault::Tls => Class::Tls,
+            DialFault::Starved => Class::Starved,
         };
         Self { class, reason: error.reason, hint: error.hint }
     }

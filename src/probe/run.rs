@@ -3,7 +3,7 @@
 //! A timer that fires late says that the process was stopped, as Cloud Run does between requests, and nothing about the
 //! dependency: a failure seen then is void, and the check runs again at once. The clock goes on while a process is
 //! stopped (SIGSTOP, a frozen control group, no CPU), so the lateness shows; it stands still while a whole machine is
-//! suspended, and then no timer expires either.
+//! suspended, and then no timer expires either. Void too is a failure for want of a file descriptor of our own.
 
 use std::{
     sync::Arc,
@@ -33,6 +33,10 @@ const STALL: Duration = Duration::from_millis(500);
 /// nothing runs for ever without a rest.
 const MOST_VOID: u32 = 2;
 
+/// Before the next attempt when there was no file descriptor for this one: they come back one by one as sessions end, and
+/// four looks a second cost nothing.
+const STARVED: Rest = Rest::Fixed(Duration::from_millis(250));
+
 /// Runs `check`, the gate's number `index`, until the task is dropped.
 pub async fn run(
     index: usize,
@@ -49,6 +53,7 @@ pub async fn run(
         metrics,
         latency: Latency::new(check.pacing.timeout, timing),
         breaker: Breaker::new(&check.pacing),
+        least: check.pacing.backoff.initial,
         schedule: Schedule::new(check.pacing, timing.adaptive),
         name: check.name,
         named: None,
@@ -71,6 +76,8 @@ struct Runner {
     latency: Latency,
     breaker: Breaker,
     schedule: Schedule,
+    /// The shortest rest of one who is woken.
+    least: Duration,
     /// The permanent fault that was last named, until the check passes.
     named: Option<Class>,
     /// Void failures in a row.
@@ -89,6 +96,7 @@ impl Runner {
         let (result, took) = attempt(&*self.probe, limit).await;
         let stopped = overslept || took > limit.saturating_add(STALL);
         match &result {
+            Err(failure) if failure.class == Class::Starved => return self.starve(),
             Err(failure) if stopped && self.void < MOST_VOID => return self.discard(failure),
             Err(failure) if failure.class == Class::Timeout => self.latency.timed_out(),
             Ok(()) if !stopped => self.latency.sample(took),
@@ -104,6 +112,12 @@ impl Runner {
         let (class, reason) = (failure.class.label(), &failure.reason);
         tracing::info!(check = self.name, class, reason, "the process was stopped: this failure does not count");
         Rest::NONE
+    }
+
+    /// The dialer has said why.
+    fn starve(&self) -> Rest {
+        self.metrics.check_void(&self.name);
+        STARVED
     }
 
     fn settle(&mut self, result: Result<(), Failure>, took: Duration) -> Rest {
@@ -158,15 +172,21 @@ impl Runner {
         self.gate.paced(self.index, pace);
     }
 
-    /// Rests, and says whether it was for longer than asked.
+    /// Rests, and says whether it was for longer than asked. Woken, it still rests for a moment after its last run: a
+    /// thousand sessions that lose their upstream one by one must not set its rhythm.
     async fn rest(&self, rest: Rest) -> bool {
-        let (ended, mut late) = (Instant::now(), false);
+        let (ended, mut late, mut hurried) = (Instant::now(), false, false);
         loop {
-            let due = (ended + rest.length(self.surroundings())).max(Instant::now());
+            let asked = rest.length(self.surroundings());
+            let length = if hurried { asked.min(self.least) } else { asked };
+            let due = (ended + length).max(Instant::now());
             let over = tokio::select! {
                 () = sleep_until(due) => true,
-                // What rests because it failed too often is asked when its time has come, not before.
-                () = self.gate.woken(self.index) => self.breaker.state() == BreakerState::Closed,
+                () = self.gate.woken(self.index) => {
+                    // What rests because it failed too often is asked when its time has come, not before.
+                    hurried |= self.breaker.state() == BreakerState::Closed;
+                    hurried && ended.elapsed() >= self.least
+                }
                 () = self.gate.stirred(self.index) => false,
             };
             late |= due.elapsed() > STALL;

@@ -64,7 +64,7 @@ async fn a_refused_dial_brings_the_next_run_forward() {
     let first = bench.next().await;
     verdict.wait_for(Verdict::is_open).await.unwrap();
     bench.gate.dial_refused();
-    assert!(bench.next().await - first <= GRAIN * 2);
+    assert!(bench.next().await - first <= bench.check.pacing.backoff.initial + GRAIN * 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +87,8 @@ async fn wakes_during_a_run_lead_to_one_more_run_and_never_to_two_at_a_time() {
         yield_now().await;
     }
     assert!(bench.asked.try_recv().is_err(), "a second run while the first is under way");
-    about(bench.pause(&mut last).await, takes);
+    let second = bench.pause(&mut last).await;
+    assert!(second >= takes && second <= takes + bench.check.pacing.backoff.initial + GRAIN * 2, "{second:?}");
     assert!(bench.pause(&mut last).await >= takes * 2, "a third run at once");
 }
 
@@ -237,4 +238,36 @@ async fn a_gate_that_shuts_because_of_another_quickens_a_check_in_the_middle_of_
     about(bench.pause(&mut last).await, bench.check.pacing.interval / 5);
     bench.gate.report(1, Ok(()), Duration::ZERO, SystemTime::now());
     about(bench.pause(&mut last).await, bench.check.pacing.interval);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_doubt_the_upstream_have_it_asked_at_once_and_do_not_set_the_rhythm() {
+    let mut bench = Bench::new(None, Duration::ZERO);
+    bench.next().await;
+    sleep(bench.check.pacing.interval / 2).await;
+    let lost = Instant::now();
+    bench.gate.upstream_doubted();
+    assert_eq!(bench.next().await, lost, "at once");
+    let least = bench.check.pacing.backoff.initial;
+    for _ in 0..20 {
+        bench.gate.upstream_doubted();
+        yield_now().await;
+    }
+    about(bench.next().await - lost, least);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_for_which_there_was_no_descriptor_is_void_however_often_and_does_not_spin() {
+    let mut check = check();
+    check.pacing.fall = 1;
+    let mut bench = Bench::of(&check, None, Duration::ZERO);
+    bench.next().await;
+    bench.set(|behaviour| behaviour.fails = Some(Class::Starved));
+    let mut last = bench.next().await;
+    for _ in 0..8 {
+        assert!(bench.pause(&mut last).await >= Duration::from_millis(250));
+    }
+    assert!(bench.view().await.class.is_none() && bench.gate.verdict().is_open());
+    bench.shows("readygate_check_void_total{check=\"upstream\"} 9");
+    bench.shows("readygate_check_breaker_open{check=\"upstream\"} 0");
 }

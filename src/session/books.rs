@@ -46,6 +46,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let (session, from, to) = (self.seq, before.label(), outcome.label());
         let now = Instant::now().into_std();
         let Some(entry) = self.entry.take() else { return };
+        self.count_observed(outcome);
         let path = entry.path().to_owned();
         let spent_ms = millis(entry.finish(to, reason, now));
         match outcome.level() {

@@ -72,7 +72,7 @@ pub(super) struct Handover<C> {
     pub(super) stream: C,
     /// What was held.
     pub(super) released: Released,
-    /// Pongs of ours that the client has not taken yet; the first may be half taken.
+    /// Frames of ours that the client has not taken yet; the first may be half taken.
     pub(super) unsent: Vec<u8>,
     /// Its place in the budget: the bytes stay in memory until the upstream has taken them.
     pub(super) lease: Lease,
@@ -130,6 +130,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     /// called with the bytes and frames held. Cancel-safe.
     pub(super) async fn next(&mut self, progress: impl Fn(usize, usize)) -> Input {
         std::future::poll_fn(|cx| self.poll_next(cx, &progress)).await
+    }
+
+    /// Puts a frame of ours to the client.
+    pub(super) fn say(&mut self, frame: &[u8]) {
+        self.outbox.say(frame);
     }
 
     /// Puts a Close to the client; from here on its bytes are dropped.

@@ -87,6 +87,11 @@ impl Watch {
         None
     }
 
+    /// No frame and no message is under way.
+    pub(super) fn is_between_messages(&self) -> bool {
+        !self.lost && self.partial_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
     /// The code of the upstream's Close, if it carries one that may stand on the wire.
     pub(super) fn close_code(&self) -> Option<u16> {
         let code = self.closing.first_chunk::<CODE_BYTES>().map(|code| u16::from_be_bytes(*code));

@@ -17,6 +17,8 @@ const QUIET: Duration = Duration::from_secs(10);
 pub enum Deferral {
     /// `gate.accept` says so.
     Policy,
+    /// `features.early_accept` is off.
+    SwitchedOff,
     /// Its Origin is not in `gate.allowed_origins`.
     Origin,
     /// It offers subprotocols, and none of them is in `gate.subprotocols`.
@@ -26,7 +28,7 @@ pub enum Deferral {
 /// The counts of one process.
 #[derive(Debug, Default)]
 pub struct Deferrals {
-    tallies: [Tally; 3],
+    tallies: [Tally; 4],
 }
 
 #[derive(Debug, Default)]
@@ -37,13 +39,14 @@ struct Tally {
 
 impl Deferral {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Policy, Self::Origin, Self::Subprotocol];
+    pub const ALL: [Self; 4] = [Self::Policy, Self::SwitchedOff, Self::Origin, Self::Subprotocol];
 
     /// Log field.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Policy => "policy",
+            Self::SwitchedOff => "switched_off",
             Self::Origin => "origin",
             Self::Subprotocol => "subprotocol",
         }
@@ -53,7 +56,7 @@ impl Deferral {
     #[must_use]
     pub fn hint(self) -> Option<&'static str> {
         match self {
-            Self::Policy => None,
+            Self::Policy | Self::SwitchedOff => None,
             Self::Origin => Some("their Origin is not in gate.allowed_origins"),
             Self::Subprotocol => Some("they offer a subprotocol and gate.subprotocols does not say which to answer"),
         }
@@ -74,7 +77,7 @@ impl Deferrals {
 
     /// How many so far, by reason.
     #[must_use]
-    pub fn counts(&self) -> [(Deferral, u64); 3] {
+    pub fn counts(&self) -> [(Deferral, u64); 4] {
         Deferral::ALL.map(|why| (why, self.tallies[why as usize].count.load(Ordering::Relaxed)))
     }
 }
@@ -118,7 +121,7 @@ mod tests {
         for why in [Deferral::Origin, Deferral::Policy, Deferral::Origin] {
             deferrals.count(why, Instant::now());
         }
-        let counts = deferrals.counts();
-        assert_eq!(counts, [(Deferral::Policy, 1), (Deferral::Origin, 2), (Deferral::Subprotocol, 0)]);
+        let counts = deferrals.counts().map(|(_, count)| count);
+        assert_eq!(counts, [1, 0, 2, 0]);
     }
 }

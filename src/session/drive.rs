@@ -12,11 +12,13 @@ use super::{
     Arrival, ClientStream, House, ReplySender,
     client::Client,
     event::{Action, Input},
+    gating::{Gating, Would},
     ledger::Ledger,
     listening::Listening,
     outcome::Outcome,
     registry::Entry,
     state::{Machine, State},
+    telling::Passing,
 };
 use crate::{
     config::Route,
@@ -90,6 +92,14 @@ pub(super) struct Drive<C, U: Upstream> {
     pub(super) splice: Option<Splice<C, U::Stream>>,
     pub(super) ledger: Ledger,
     pub(super) was_held: bool,
+    /// How the gate counts for it.
+    pub(super) gating: Gating,
+    /// What the gate would have done, where it does not.
+    pub(super) would: Would,
+    /// It passes while something optional is missing.
+    pub(super) degraded: bool,
+    /// What the client is told on passing.
+    pub(super) passing: Option<Passing>,
     /// Why the next transition happens.
     pub(super) reason: String,
 }
@@ -117,7 +127,10 @@ enum Seen<C, S> {
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn new(house: Arc<House<U>>, arrival: Arrival, reply: ReplySender, upgrade: Boxed<Option<(C, Bytes)>>) -> Self {
-        let machine = Machine::new(&house.config.routes[arrival.route].gate, arrival.at);
+        let policy = &house.config.routes[arrival.route].gate;
+        let gating = Gating::of(policy, &arrival.request.headers, arrival.peer.ip());
+        let machine = Machine::new(policy, arrival.at);
+        let machine = if gating.holds() { machine } else { machine.unheld() };
         let lane = house.gate.lane(arrival.route);
         let path = arrival.request.uri.path();
         let entry = house.registry.enter(path, arrival.peer, arrival.at, machine.state().label());
@@ -139,6 +152,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             splice: None,
             ledger: Ledger::default(),
             was_held: false,
+            gating,
+            would: Would::Pass,
+            degraded: false,
+            passing: None,
             reason: String::new(),
             lane,
             house,
@@ -148,12 +165,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn first_input(&mut self) -> Input {
         let verdict = self.lane.verdict();
-        self.reason = blockers(&verdict);
-        match verdict {
-            Verdict::Open | Verdict::Degraded { .. } => Input::GateOpen,
-            Verdict::Shut { .. } => Input::GateShut,
-            Verdict::Draining => Input::Draining,
-        }
+        self.arrive(&verdict)
     }
 
     /// What the configuration says of its path.
@@ -264,7 +276,8 @@ impl<C: ClientStream, S: AsyncRead + AsyncWrite + Unpin> Leg<C, S> {
     }
 }
 
-fn blockers(verdict: &Verdict) -> String {
+/// What is wrong, in the operator's words.
+pub(super) fn blockers(verdict: &Verdict) -> String {
     verdict.blockers().iter().chain(verdict.missing()).map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 

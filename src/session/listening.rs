@@ -80,6 +80,11 @@ where
         self.waived = true;
     }
 
+    /// What was heard ends between two messages.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.watch.is_between_messages()
+    }
+
     /// The code of the upstream's Close.
     pub(super) fn close_code(&self) -> Option<u16> {
         self.watch.close_code()

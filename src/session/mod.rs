@@ -3,7 +3,8 @@
 //! `state` decides on each `event`, `drive` and its `steps` obey, `books` keeps the record, `client` is the accepted
 //! client while it is held, `outbox` what it has to take, and `compact` its request; `listening` is the session whose
 //! upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
-//! `registry` lets others look, `deferral` says why a client was not accepted early.
+//! `registry` lets others look, `deferral` says why a client was not accepted early, `gating` for whom the gate counts,
+//! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what its messages say, and `telling` when.
 
 mod books;
 mod client;
@@ -12,22 +13,29 @@ mod confirm;
 pub mod deferral;
 mod drive;
 pub mod event;
+pub mod gating;
 pub mod ledger;
 mod listening;
+pub mod notice;
 mod outbox;
 pub mod outcome;
+#[cfg(test)]
+mod policy_tests;
 pub mod registry;
 #[cfg(test)]
 mod simulation;
+pub mod standing;
 pub mod state;
 mod steps;
+mod telling;
+mod unheld;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Response, request, response};
 use tokio::sync::oneshot;
 
-use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry};
+use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry, standing::Standing};
 use crate::{
     config::Config, drain::Drain, gate::Gate, hold::budget::Budget, telemetry::metrics::Metrics, upstream::Body,
 };
@@ -81,6 +89,8 @@ pub enum Reply {
         accept: HeaderValue,
         /// The subprotocol, if one is answered.
         subprotocol: Option<HeaderValue>,
+        /// How things stand.
+        standing: Standing,
     },
     /// The upstream's 101.
     Switch(Box<response::Parts>),

@@ -1,9 +1,14 @@
 //! How a session ended: one value that gives metric label, HTTP status, Close code and log level. PURE.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use tracing::Level;
 
 use crate::{splice::flow::End, wire::close};
+
+/// When a client that was told 503 should come back. Long enough to spread a crowd, short against a cold start.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Exactly one per session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,14 @@ pub struct Farewell {
     pub code: u16,
     /// Public words: short, machine-readable, naming no internal host.
     pub reason: &'static str,
+}
+
+impl Farewell {
+    /// When to come back; none where that would change nothing.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER)
+    }
 }
 
 impl Outcome {
@@ -232,5 +245,37 @@ mod tests {
             [Outcome::HoldTimeout, Outcome::Internal, Outcome::Drained].iter().all(|o| told(*o).1 != close::NORMAL)
         );
         assert_eq!(Outcome::Completed.farewell(CODES), None);
+    }
+
+    #[test]
+    fn what_a_client_is_told_fits_into_a_close_and_is_plain_words() {
+        for outcome in [
+            Outcome::ClientSilent,
+            Outcome::HoldTimeout,
+            Outcome::HoldFull,
+            Outcome::TooMany,
+            Outcome::TooBig,
+            Outcome::ProtocolError,
+            Outcome::InvalidPayload,
+            Outcome::FrameTimeout,
+            Outcome::UpstreamRefused(StatusCode::NOT_FOUND),
+            Outcome::UpstreamUnreachable,
+            Outcome::UpstreamTimeout,
+            Outcome::BadHandshake,
+            Outcome::UpstreamLost,
+            Outcome::Drained,
+            Outcome::Internal,
+        ] {
+            let reason = outcome.farewell(CODES).unwrap().reason;
+            assert!(reason.len() <= 123, "{reason}");
+            assert!(reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b' '), "{reason}");
+        }
+    }
+
+    #[test]
+    fn who_is_told_503_is_told_when_to_come_back() {
+        let told = |outcome: Outcome| outcome.farewell(CODES).unwrap().retry_after();
+        assert_eq!([told(Outcome::HoldTimeout), told(Outcome::Drained)], [Some(RETRY_AFTER); 2]);
+        assert_eq!(told(Outcome::BadHandshake), None);
     }
 }

@@ -3,12 +3,13 @@
 //! `Arrived → Held → Dialing → (Confirming) → Replaying → Open → Closing → Done`
 //!
 //! - **Arrived**: the verdict decides. With the gate open the dial begins at once and the backend answers the handshake
-//!   itself; with the gate shut the session is held.
+//!   itself; with the gate shut the session is held. One that never waits always finds it open.
 //! - **Held**: either readygate has answered 101 (the client is *accepted*, and what it sends is kept) or the request
 //!   itself waits. It ends with this session's turn to dial, with the deadline, with a full hold, with a client
 //!   that breaks the protocol or goes, or with a drain.
 //! - **Dialing**: the one dial of this turn. A refused connection leads back to Held, for the gate's view was wrong
-//!   and the dial is the truth. A fault that sent nothing is tried again; any other is final.
+//!   and the dial is the truth. A fault that sent nothing is tried again; any other is final, and so is every one of a
+//!   session that never waits.
 //! - **Confirming**: the upstream's 101 is verified, and it has to say that it is ready for this very connection. What it
 //!   says passes to the client, what the client says is held. It ends with the confirmation, with its deadline, with the
 //!   upstream's Close or end, or as Held does; what the gate does has no meaning any more.
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     config::{self, OnTimeout},
+    dial::DialFault,
     upstream::{Fault, retry},
     wire::{
         close,
@@ -78,6 +80,8 @@ pub struct Machine {
     refusals: u32,
     /// The hold, or after the 101 the wait, is over and the session passes all the same.
     overdue: bool,
+    /// The gate counts for it.
+    holds: bool,
 }
 
 impl Machine {
@@ -93,7 +97,14 @@ impl Machine {
             attempts: 0,
             refusals: 0,
             overdue: false,
+            holds: true,
         }
+    }
+
+    /// The same for a session that never waits.
+    #[must_use]
+    pub fn unheld(self) -> Self {
+        Self { holds: false, ..self }
     }
 
     /// Where the session is.
@@ -289,6 +300,9 @@ impl Machine {
     }
 
     fn faulted(&mut self, fault: &Fault, now: Instant) -> Action {
+        if !self.holds {
+            return self.dismiss(faulty(fault), now);
+        }
         match retry::judge(fault, self.attempts) {
             retry::Verdict::Hold if self.overdue => self.dismiss(Outcome::UpstreamUnreachable, now),
             retry::Verdict::Hold => {
@@ -372,6 +386,7 @@ fn violated(violation: Violation) -> Outcome {
 
 fn faulty(fault: &Fault) -> Outcome {
     match fault {
+        Fault::Dial(error) if error.fault == DialFault::Starved => Outcome::Internal,
         Fault::Dial(_) => Outcome::UpstreamUnreachable,
         Fault::Silent(_) => Outcome::UpstreamTimeout,
         Fault::Handshake(_) => Outcome::BadHandshake,

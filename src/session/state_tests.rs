@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn policy(on_timeout: OnTimeout) -> config::Gate {
     config::Gate {
+        mode: config::Mode::Enforce,
+        rollout: config::Rollout::default(),
         accept: Accept::Auto,
         subprotocols: vec![],
         allowed_origins: AllowedOrigins::Any,
@@ -207,6 +209,18 @@ fn r16_dials_that_sent_nothing_are_tried_again_until_the_hold_is_over() {
     assert_eq!(machine.handle(timed_out.clone(), now), Action::DialAfter(2));
     let unreachable = Outcome::UpstreamUnreachable;
     assert_eq!(machine.handle(timed_out, now + HOLD), Action::Dismiss(unreachable));
+}
+
+#[test]
+fn a_want_of_our_own_descriptors_is_waited_out_and_at_the_deadline_called_our_own_fault() {
+    let now = Instant::now();
+    let starved = Input::Faulted(dial_fault(DialFault::Starved));
+    let mut machine = Machine::new(&policy(OnTimeout::Close), now);
+    let _ = machine.handle(Input::GateOpen, now);
+    for attempt in 1..=3 * retry::ATTEMPTS {
+        assert_eq!(machine.handle(starved.clone(), now), Action::DialAfter(attempt));
+    }
+    assert_eq!(machine.handle(starved, now + HOLD), Action::Dismiss(Outcome::Internal));
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! What the machine's actions do: hold, dial, join, dismiss.
+//! What the machine's actions do: hold, dial, join, dismiss; `confirming` what they do while the upstream has to confirm.
+
+mod confirming;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,16 +12,16 @@ use super::{
     Arrival, ClientStream, Reply,
     client::Client,
     compact::compact,
-    drive::{Drive, Leg},
+    drive::{Drive, Leg, blockers},
     event::{Input, Patience},
-    listening::Listening,
     outcome::Outcome,
+    standing::Standing,
     state::State,
 };
 use crate::{
     gate::Permit,
     hold::Hold,
-    splice::{Event, Splice},
+    splice::{Event, Splice, flow::End},
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
     wire::{boundary::Boundary, scan::ClientClose},
@@ -61,7 +63,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         };
         self.machine.accept();
         compact(&mut self.arrival.request);
-        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol });
+        let standing = Standing::held(&self.lane.verdict());
+        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -100,6 +103,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         match result {
             Err(fault) => {
                 self.reason = fault.to_string();
+                if !matches!(fault, Fault::Dial(_)) {
+                    self.house.gate.upstream_doubted();
+                }
+                self.missed(&fault);
                 Input::Faulted(fault)
             }
             Ok(Answer::Declined(response)) => {
@@ -124,53 +131,23 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
+        self.pass();
         match &self.route().gate.confirm {
-            Some(rule) => Input::Unconfirmed(Patience { timeout: rule.timeout, on_timeout: rule.on_timeout }),
-            None => Input::Connected,
-        }
-    }
-
-    /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
-    pub(super) fn listen(&mut self) {
-        if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = self.house.budget.enter();
-            if self.lease.is_none() {
-                return self.handle(Input::NoRoom);
+            Some(rule) if self.gating.holds() => {
+                Input::Unconfirmed(Patience { timeout: rule.timeout, on_timeout: rule.on_timeout })
             }
-        }
-        self.relay_101();
-        match std::mem::replace(&mut self.client, Leg::Gone) {
-            Leg::Here(client) => self.listen_beside(*client),
-            other @ (Leg::Pending(_) | Leg::Listening(_) | Leg::Gone) => self.client = other,
+            Some(_) | None => Input::Connected,
         }
     }
 
-    fn listen_beside(&mut self, client: Client<C>) {
-        let (Some(joined), Some(rule)) = (self.joined.take(), self.route().gate.confirm.clone()) else { return };
-        self.forget_request();
-        self.client = Leg::Listening(Box::new(Listening::new(client, joined, rule)));
-    }
-
-    pub(super) fn waive(&mut self) {
-        if let Leg::Listening(listening) = &mut self.client {
-            listening.waive();
-        }
-    }
-
-    /// The upstream's Close has gone to the client and is answered with its own code (RFC 6455 §5.5.1).
-    pub(super) fn part(&mut self) {
-        let Leg::Listening(listening) = &mut self.client else { return };
-        listening.client_mut().part();
-        let code = listening.close_code();
-        self.part_upstream(code);
-    }
-
-    /// Puts a Close to an upstream that has not confirmed.
-    fn part_upstream(&mut self, code: Option<u16>) {
-        let Leg::Listening(listening) = &mut self.client else { return };
-        listening.part(code);
-        if let Some(code) = code {
-            self.house.metrics.close_sent(Side::Upstream, code);
+    /// Notes under which verdict a gated session passes.
+    fn pass(&mut self) {
+        let verdict = self.lane.verdict();
+        self.passing = self.passing_under(&verdict);
+        self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
+        if self.degraded {
+            self.house.metrics.session_degraded(self.route().path.as_str());
+            self.reason = format!("degraded: {}", blockers(&verdict));
         }
     }
 
@@ -179,7 +156,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if !self.machine.is_accepted()
             && let Some(joined) = &self.joined
         {
-            let head = joined.head.clone();
+            let mut head = joined.head.clone();
+            if self.degraded {
+                Standing::Degraded.mark(&mut head.headers);
+            }
             self.machine.accept();
             self.reply(Reply::Switch(head));
         }
@@ -191,6 +171,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.replay(*client),
             Leg::Listening(listening) => {
+                self.passing = self.passing.filter(|_| listening.is_between_messages());
                 let (client, joined) = listening.hand_over();
                 self.joined = Some(joined);
                 self.replay(client);
@@ -234,11 +215,15 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.say_farewell(outcome);
             return None;
         }
+        if !is_listening {
+            self.say(self.held_notice());
+        }
         input
     }
 
-    fn splice(&mut self, stream: C, held: Vec<u8>, unsent: Vec<u8>) {
+    fn splice(&mut self, stream: C, held: Vec<u8>, mut unsent: Vec<u8>) {
         let Some(joined) = self.joined.take() else { return };
+        unsent.extend(self.passing_notice());
         self.forget_request();
         self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));
     }
@@ -258,7 +243,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
                 self.replayed();
                 Input::Replayed
             }
-            Event::Parting(end) => Input::Parting(end.into()),
+            Event::Parting(end) => {
+                if end == End::UpstreamLost {
+                    self.house.gate.upstream_doubted();
+                }
+                Input::Parting(end.into())
+            }
             Event::Ended(end) => Input::Spliced(end),
         }
     }
@@ -294,11 +284,23 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn say_farewell(&mut self, outcome: Outcome) {
         let farewell = outcome.farewell(&self.route().gate.close_codes);
+        if let Some(farewell) = farewell {
+            self.say(self.closing_notice(&farewell));
+        }
         if let (Some(client), Some(farewell)) = (self.client.accepted_mut(), farewell) {
             client.close(farewell.code, farewell.reason);
             self.house.metrics.close_sent(Side::Client, farewell.code);
         }
         self.part_upstream(Some(outcome.upstream_code()));
+    }
+
+    /// Puts a notice, or nothing, to the accepted client; inside a message of the upstream there is no place for one.
+    fn say(&mut self, notice: Vec<u8>) {
+        match &mut self.client {
+            Leg::Here(client) => client.say(&notice),
+            Leg::Listening(listening) if listening.is_between_messages() => listening.client_mut().say(&notice),
+            Leg::Listening(_) | Leg::Pending(_) | Leg::Gone => {}
+        }
     }
 
     pub(super) fn echo(&mut self, closed: ClientClose) {

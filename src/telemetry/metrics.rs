@@ -6,9 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
+mod figures;
+
+pub use self::figures::Figures;
 use super::{
     family::Families,
     hold::Hold,
+    policy::Policy,
     series::{Checks, Closes, Endings, Frames, Gates, Latencies, States, Statuses},
 };
 pub use super::{hold::HoldUse, series::STATES};
@@ -52,6 +56,7 @@ pub struct Metrics {
     drain_cuts: IntCounter,
     checks: Checks,
     reloaded: IntGauge,
+    pub(super) policy: Policy,
 }
 
 impl Metrics {
@@ -79,6 +84,7 @@ impl Metrics {
             drain_cuts: f.counter("readygate_drain_cut_sessions_total", CUTS_HELP),
             checks: Checks::new(&f),
             reloaded: reloaded(&f),
+            policy: Policy::new(&f),
             registry: f.into_registry(),
         })
     }
@@ -176,6 +182,7 @@ impl Metrics {
 
     /// `route` has exactly one verdict of open, degraded, shut, draining.
     pub fn verdict(&self, route: &str, verdict: &'static str) {
+        self.policy.route(route);
         self.gates.verdict(route, verdict);
     }
 
@@ -183,6 +190,11 @@ impl Metrics {
     pub fn route_needs(&self, route: &str, check: &str, blocks: bool, missing: bool) {
         self.gates.blockers.with_label_values(&[route, check]).set(i64::from(blocks));
         self.gates.missing.with_label_values(&[route, check]).set(i64::from(missing));
+    }
+
+    /// An operator holds `route` at this verdict, or nobody does.
+    pub fn forced(&self, route: &str, verdict: Option<&'static str>) {
+        self.gates.forced(route, verdict);
     }
 
     /// A check ran.

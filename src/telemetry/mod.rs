@@ -5,6 +5,7 @@ mod format;
 mod hold;
 pub mod log;
 pub mod metrics;
+mod policy;
 mod process;
 mod runtime;
 mod series;

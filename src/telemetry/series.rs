@@ -10,7 +10,7 @@ use super::family::Families;
 pub const STATES: [&str; 7] = ["arrived", "held", "dialing", "confirming", "replaying", "open", "closing"];
 
 /// How a session can end, in the words of its outcome.
-const OUTCOMES: [&str; 18] = [
+pub(super) const OUTCOMES: [&str; 18] = [
     "abandoned",
     "bad_handshake",
     "client_gone",
@@ -32,10 +32,13 @@ const OUTCOMES: [&str; 18] = [
 ];
 
 /// Why a session is not accepted early.
-const DEFERRALS: [&str; 3] = ["origin", "policy", "subprotocol"];
+const DEFERRALS: [&str; 4] = ["origin", "policy", "subprotocol", "switched_off"];
 
 /// The verdicts of a route; exactly one of them is 1.
 const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
+
+/// What an operator can force on a route; at most one of them is 1.
+const FORCED: [&str; 2] = ["open", "shut"];
 
 /// What a failed check is called.
 const CLASSES: [&str; 8] = ["auth", "dns", "not-ready", "protocol", "refused", "timeout", "tls", "unexpected"];
@@ -158,6 +161,7 @@ impl Latencies {
 #[derive(Debug)]
 pub(super) struct Gates {
     verdicts: IntGaugeVec,
+    forced: IntGaugeVec,
     pub(super) blockers: IntGaugeVec,
     pub(super) missing: IntGaugeVec,
 }
@@ -165,10 +169,12 @@ pub(super) struct Gates {
 impl Gates {
     pub(super) fn new(f: &Families) -> Self {
         let verdict = "The verdict of a route. 1 for the one that holds, 0 for the others.";
+        let forced = "Whether an operator holds a route at this verdict, whatever the checks say.";
         let blocker = "Whether a check that a route needs keeps it shut.";
         let missing = "Whether an optional check of a route fails while the route is degraded.";
         Self {
             verdicts: f.gauges("readygate_gate_verdict", verdict, &["route", "verdict"]),
+            forced: f.gauges("readygate_gate_forced", forced, &["route", "verdict"]),
             blockers: f.gauges("readygate_gate_blocker", blocker, &["route", "check"]),
             missing: f.gauges("readygate_gate_missing", missing, &["route", "check"]),
         }
@@ -177,6 +183,12 @@ impl Gates {
     pub(super) fn verdict(&self, route: &str, verdict: &str) {
         for name in VERDICTS {
             self.verdicts.with_label_values(&[route, name]).set(i64::from(name == verdict));
+        }
+    }
+
+    pub(super) fn forced(&self, route: &str, verdict: Option<&str>) {
+        for name in FORCED {
+            self.forced.with_label_values(&[route, name]).set(i64::from(Some(name) == verdict));
         }
     }
 }
@@ -263,7 +275,7 @@ impl Checks {
         let breaker_open = "Whether the breaker of a check is open (1, half-open too) or closed (0).";
         let breaker_opened = "How often the breaker of a check opened.";
         let changes = "How often a check went from passing to failing or back, after rise and fall.";
-        let void = "Failed attempts that do not count, because the process was stopped meanwhile.";
+        let void = "Failed attempts that do not count: the process was stopped meanwhile, or out of file descriptors.";
         Self {
             up: f.gauges("readygate_check_up", up, &["check", "kind"]),
             duration: f.histograms("readygate_check_duration_seconds", duration, &["check"], CHECK_BUCKETS),

@@ -16,7 +16,8 @@ pub const ATTEMPTS: u32 = 10;
 pub enum Verdict {
     /// Nothing listens: the gate was wrong, so the session waits for it again.
     Hold,
-    /// After a pause.
+    /// After a pause. While readygate itself is short of descriptors that is for as long as the session may take: it
+    /// is no fault of the upstream, and ends when other sessions do.
     Again,
     /// Not at all.
     GiveUp,
@@ -33,6 +34,7 @@ pub fn judge(fault: &Fault, attempt: u32) -> Verdict {
 fn judge_dial(fault: DialFault, attempt: u32) -> Verdict {
     match fault {
         DialFault::Refused => Verdict::Hold,
+        DialFault::Starved => Verdict::Again,
         DialFault::Tls => Verdict::GiveUp,
         DialFault::Timeout | DialFault::Dns | DialFault::Unreachable(_) if attempt < ATTEMPTS => Verdict::Again,
         DialFault::Timeout | DialFault::Dns | DialFault::Unreachable(_) => Verdict::GiveUp,
@@ -56,6 +58,11 @@ mod tests {
             assert_eq!(judge_dial(fault, ATTEMPTS - 1), Verdict::Again);
             assert_eq!(judge_dial(fault, ATTEMPTS), Verdict::GiveUp);
         }
+    }
+
+    #[test]
+    fn a_shortage_of_our_own_never_ends_the_attempts() {
+        assert_eq!(judge_dial(DialFault::Starved, 1_000), Verdict::Again);
     }
 
     #[test]

@@ -122,7 +122,10 @@ async fn wrong_usage_is_2_and_help_is_0() {
     fails(&run(&["no-such-command"], &[], &[]).await, 2, &["no-such-command"]);
     let help = run(&["--help"], &[], &[]).await;
     assert_eq!(help.code, Some(0));
-    assert!(["run", "check", "demo", "schema"].iter().all(|command| help.stdout.contains(command)), "{help:?}");
+    assert!(
+        ["run", "check", "demo", "schema", "doctor", "probe"].iter().all(|command| help.stdout.contains(command)),
+        "{help:?}"
+    );
     assert_eq!(run(&["--version"], &[], &[]).await.stdout, format!("readygate {}\n", env!("CARGO_PKG_VERSION")));
 }
 

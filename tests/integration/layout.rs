@@ -25,11 +25,21 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 20] = [
+const PURE: [&str; 33] = [
+    "admin/order",
+    "cli/doctor/case",
+    "cli/doctor/finding",
+    "cli/doctor/manifest",
+    "cli/doctor/rules",
+    "cli/doctor/yaml",
     "config/diff",
+    "config/notices",
+    "gate/estimate",
+    "gate/hand",
     "gate/plan",
     "gate/release",
     "gate/state",
+    "gate/suspicion",
     "gate/verdict",
     "hold/mod",
     "http/headers",
@@ -40,9 +50,12 @@ const PURE: [&str; 20] = [
     "probe/schedule",
     "session/confirm",
     "session/event",
+    "session/gating",
     "session/ledger",
+    "session/notice",
     "session/outbox",
     "session/outcome",
+    "session/standing",
     "session/state",
     "splice/flow",
     "upstream/retry",

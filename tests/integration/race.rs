@@ -9,6 +9,7 @@ mod client;
 mod column;
 mod confirm;
 mod late;
+mod restarts;
 pub(crate) mod sidecar;
 
 use std::{env, fs, net::SocketAddr, sync::Arc, time::Duration};
@@ -149,35 +150,6 @@ async fn users_who_come_while_others_are_released_keep_their_own_order() {
     let column = Column::new("gated", &traces, lab.manner.messages, &backend.ledger().await, ready);
     column.assert_whole(lab.manner.messages);
     assert_eq!(column.clients, 2 * GROUP);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_backend_ends_open_clients_with_1012_and_those_held_meanwhile_are_served_by_the_next() {
-    let mut lab = Lab::new("late");
-    let (_place, port) = reserve();
-    let mut backend = Backend::start(&lab, port).await;
-    let gate = Sidecar::start(backend.address, GATE);
-    lab.manner.stays = true;
-    let open = lab.crowd(gate.public, "open");
-    backend.boot();
-    open.answered().await;
-    backend.kill();
-    let open = open.join().await;
-    assert!(open.iter().all(|trace| trace.ended == Some(1012)), "{open:#?}");
-
-    lab.manner.stays = false;
-    let during = lab.crowd(gate.public, "during");
-    lab.held(&gate, GROUP).await;
-    Backend::start(&lab, port).await.kill();
-    let mut backend = Backend::start(&lab, port).await;
-    let after = lab.crowd(gate.public, "after");
-    lab.held(&gate, 2 * GROUP).await;
-    backend.boot();
-    let mut traces = during.join().await;
-    traces.extend(after.join().await);
-    let ready = backend.ready().await;
-    let column = Column::new("gated", &traces, lab.manner.messages, &backend.ledger().await, ready);
-    column.assert_whole(lab.manner.messages);
 }
 
 impl Lab {

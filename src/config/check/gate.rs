@@ -11,7 +11,7 @@ use super::{
     upstream::{HTTP_PORT, HTTPS_PORT},
 };
 use crate::config::{
-    AllowedOrigins, Gate,
+    AllowedOrigins, Gate, Rollout,
     key_path::KeyPath,
     raw_policy,
     url::{host_of, is_scheme, split_port},
@@ -25,7 +25,10 @@ const ORIGIN_FORM: &str = r#"write "https://example.com" or "https://example.com
 impl Checker<'_, '_> {
     pub(super) fn gate(&mut self, raw: raw_policy::Gate) -> Gate {
         let at = KeyPath::from("gate");
+        let percent = self.rollout_percent(&at, raw.rollout_percent);
         Gate {
+            mode: raw.mode,
+            rollout: Rollout { percent, key: self.rollout_key(&at, &raw.rollout_key) },
             accept: raw.accept,
             subprotocols: self.subprotocols(&at, raw.subprotocols),
             allowed_origins: self.origins(&at, &raw.allowed_origins),
@@ -104,7 +107,7 @@ impl Checker<'_, '_> {
 }
 
 /// RFC 7230 §3.2.6, which RFC 6455 §4.1 asks of a subprotocol.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let is_sign = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
 }

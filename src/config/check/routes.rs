@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::Checker;
 use crate::config::{
-    Check, Dependency, Gate, Hold, PathPattern, Route,
+    Check, Dependency, Gate, Hold, PathPattern, Rollout, Route,
     key_path::KeyPath,
     known_keys::nearest,
     raw_policy,
@@ -56,6 +56,7 @@ impl Checker<'_, '_> {
             let own_key = KeyPath::from("routes").item(index).key("hold_timeout");
             let key = if self.document.was_given(&own_key) { own_key } else { KeyPath::from("gate.hold_timeout") };
             let needed = route.depends_on.iter().filter_map(|place| dependencies.get(*place)).map(|each| &each.check);
+            self.warn_of_an_idle_rollout(&KeyPath::from("routes").item(index), &route.gate);
             self.warn_of_a_hasty_hold(key, route.gate.hold_timeout, own.iter().chain(needed));
         }
     }
@@ -144,7 +145,10 @@ impl Checker<'_, '_> {
         let confirm = raw.confirm.clone().map(|confirm| self.confirm(at, confirm));
         let release_concurrency = raw.release.as_ref().map(|release| self.release(at, release));
         let close_codes = raw.close_codes.as_ref().map(|codes| self.close_codes(at, codes));
+        let rollout = self.route_rollout(at, raw, &common.rollout);
         Gate {
+            mode: raw.mode.unwrap_or(common.mode),
+            rollout,
             accept: raw.accept.unwrap_or(common.accept),
             subprotocols: subprotocols.unwrap_or_else(|| common.subprotocols.clone()),
             allowed_origins: allowed_origins.unwrap_or_else(|| common.allowed_origins.clone()),
@@ -154,6 +158,12 @@ impl Checker<'_, '_> {
             release_concurrency: release_concurrency.unwrap_or(common.release_concurrency),
             close_codes: close_codes.unwrap_or_else(|| common.close_codes.clone()),
         }
+    }
+
+    fn route_rollout(&mut self, at: &KeyPath, raw: &raw_policy::Route, common: &Rollout) -> Rollout {
+        let percent = raw.rollout_percent.map(|percent| self.rollout_percent(at, percent));
+        let key = raw.rollout_key.as_ref().map(|key| self.rollout_key(at, key));
+        Rollout { percent: percent.unwrap_or(common.percent), key: key.unwrap_or_else(|| common.key.clone()) }
     }
 
     fn route_hold(&mut self, at: &KeyPath, raw: &raw_policy::Route, common: &Hold) -> Hold {

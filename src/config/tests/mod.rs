@@ -11,8 +11,10 @@ mod gate;
 mod kinds;
 mod limits;
 mod listen;
+mod notices;
 mod probe;
 mod reference;
+mod rollout;
 mod routes;
 mod upstream;
 

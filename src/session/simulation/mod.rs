@@ -94,6 +94,10 @@ const MUST_HAPPEN: &[&str] = &[
     "reply switch",
     "reply decline",
     "reply refuse",
+    "mode Enforce",
+    "mode Observe",
+    "mode Off",
+    "notices",
     "bytes glued",
     "frames delivered",
     "replays after a confirmation",
@@ -161,6 +165,10 @@ fn cover(scene: &Scene, coverage: &mut Coverage) {
         count(format!("client {:?}", session.plan.manner), 1);
         count(format!("last {:?}", session.plan.last), 1);
         count(format!("reply {}", label(session.reply.as_ref())), 1);
+        count(format!("mode {:?}", scene.house.config.gate.mode), 1);
+        let told =
+            session.line.log().taken.windows(verify::NOTICE.len()).filter(|bytes| *bytes == verify::NOTICE).count();
+        count("notices".to_owned(), told as u64);
         count("bytes glued".to_owned(), session.plan.glued as u64);
     }
     for dial in &scene.dials {

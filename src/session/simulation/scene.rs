@@ -22,7 +22,7 @@ use super::{
     line::{self, Line, Socket, Weather},
 };
 use crate::{
-    config::{Accept, Config, Confirm, Environment, OnTimeout, WhenFull},
+    config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
     drain::Drain,
     gate::{Class, Failure, Gate},
     hold::budget::Budget,
@@ -134,9 +134,10 @@ fn arrive(
     rng: &mut Rng,
 ) -> JoinHandle<Session> {
     let now = Instant::now();
-    let passes = match house.config.gate.on_timeout {
-        OnTimeout::Pass => now + house.config.gate.hold_timeout,
-        OnTimeout::Close => now + Duration::from_secs(1_000_000),
+    let passes = match (house.config.gate.mode, house.config.gate.on_timeout) {
+        (Mode::Observe | Mode::Off, _) => now,
+        (Mode::Enforce, OnTimeout::Pass) => now + house.config.gate.hold_timeout,
+        (Mode::Enforce, OnTimeout::Close) => now + Duration::from_secs(1_000_000),
     };
     house.upstream.may_pass.lock().unwrap().push((now, passes));
     let window = plan.window(rng);
@@ -207,7 +208,7 @@ fn house(config: Config, weather: Weather, rng: &mut Rng) -> Arc<House<Backend>>
     let upstream = Backend {
         gate: gate.clone(),
         weather,
-        confirm: config.gate.confirm.clone(),
+        confirm: config.gate.confirm.clone().filter(|_| config.gate.mode == Mode::Enforce),
         refuses_one_in: [2, 5, 100][rng.usize(..3)],
         rng: Mutex::new(rng.fork()),
         dials: Arc::default(),
@@ -239,6 +240,8 @@ fn configuration(rng: &mut Rng) -> Config {
     config.hold.sessions = [1, 3, 100][rng.usize(..3)];
     config.hold.when_full = if rng.bool() { WhenFull::Pause } else { WhenFull::Close };
     config.drain.timeout = Duration::from_millis([1_500, 8_500][rng.usize(..2)]);
+    config.gate.mode = [Mode::Enforce, Mode::Enforce, Mode::Enforce, Mode::Observe, Mode::Off][rng.usize(..5)];
+    config.features.client_notices = rng.u8(0..3) == 0;
     (config.routes[0].gate, config.routes[0].hold) = (config.gate.clone(), config.hold);
     config
 }

@@ -3,11 +3,14 @@
 use super::{
     backend::{self, Dialed, Reaction},
     client::{Last, Manner},
-    frames::{self, CLOSE, Frame, PING, PONG},
+    frames::{self, CLOSE, Frame, PING, PONG, TEXT},
     line::Ending,
     scene::{Scene, Session},
 };
-use crate::session::{Reply, outcome::Outcome};
+use crate::{
+    config::{Config, Mode},
+    session::{Reply, outcome::Outcome},
+};
 
 /// Codes that readygate may send of its own; 1000 only as the echo of a client's.
 const OURS: [u16; 11] = [1002, 1007, 1008, 1009, 1011, 1012, 1013, 1014, 3000, 3003, 1001];
@@ -17,6 +20,21 @@ const BESIDE_THE_HOLD: usize = 14 + 131 + 200;
 
 /// A control frame of a server.
 const MAX_CONTROL_FRAME: usize = 2 + 125;
+
+/// A notice of readygate's, with its header: some words and four numbers.
+const MAX_NOTICE: usize = 300;
+
+/// A piece of a text message no longer than this may be of the upstream's or of a notice that was cut short.
+const NOTICE_HEADER: usize = 4;
+
+/// Held, then one on passing or on closing.
+const MOST_NOTICES: usize = 2;
+
+/// The last frame of its message.
+const FIN: u8 = 0x80;
+
+/// How a notice begins, and no message of a simulated backend.
+pub(super) const NOTICE: &[u8] = br#"{"type":"readygate""#;
 
 /// What a splice reads at a time.
 const SPLICE_PIECE: usize = 64 << 10;
@@ -59,6 +77,8 @@ pub(super) fn scene(scene: &Scene) {
         streams.check_pongs(&told, &answered);
         streams.check_close(&told);
         streams.check_reply();
+        streams.check_notices(&scene.house.config);
+        streams.check_mode(&scene.house.config);
         streams.check_agreement(&told);
         streams.check_loss(&told, scene);
         streams.check_memory(scene);
@@ -160,7 +180,8 @@ impl<'s> Streams<'s> {
         let mut pongs = Vec::new();
         let sends_first = frames::first(&self.answers).map(|frame| frame.raw);
         while let Some(frame) = frames::first(left) {
-            let is_ours = frame.opcode == PONG || (frame.opcode == PING && frame.payload.is_empty());
+            let is_notice = frame.opcode == TEXT && frame.payload.starts_with(NOTICE);
+            let is_ours = is_notice || frame.opcode == PONG || (frame.opcode == PING && frame.payload.is_empty());
             if !is_ours || sends_first.as_ref() == Some(&frame.raw) {
                 break;
             }
@@ -177,11 +198,15 @@ impl<'s> Streams<'s> {
     /// While the upstream has to confirm, frames of ours may stand between any two of its own.
     fn told_meanwhile(&self) -> Told {
         let (mut left, mut relayed, mut pongs) = (self.told.as_slice(), 0, Vec::new());
+        let mut is_inside_message = false;
         while let Some(frame) = frames::first(left) {
-            let is_ours = frame.opcode == PONG || (frame.opcode == PING && frame.payload.is_empty());
+            let is_notice = frame.opcode == TEXT && frame.payload.starts_with(NOTICE);
+            let is_ours = is_notice || frame.opcode == PONG || (frame.opcode == PING && frame.payload.is_empty());
             if self.answers[relayed..].starts_with(&frame.raw) {
                 relayed += frame.raw.len();
+                is_inside_message = if frame.is_data() { frame.raw[0] & FIN == 0 } else { is_inside_message };
             } else if is_ours {
+                assert!(!is_notice || !is_inside_message, "a notice inside a message of the upstream");
                 pongs.extend((frame.opcode == PONG).then_some(frame.payload));
             } else {
                 break;
@@ -217,7 +242,7 @@ impl<'s> Streams<'s> {
         let pings: Vec<Vec<u8>> =
             frames::split(&self.client).0.into_iter().filter(|f| f.opcode == PING).map(|f| f.payload).collect();
         assert!(pings.starts_with(&told.pongs), "pongs {:?} for pings {pings:?}", told.pongs);
-        if told.relayed > self.confirms.unwrap_or_default() {
+        if told.relayed > self.confirms.unwrap_or_default().saturating_add(NOTICE_HEADER) {
             assert!(told.pongs.len() >= answered.len(), "a ping was taken and not answered");
         }
     }
@@ -227,7 +252,7 @@ impl<'s> Streams<'s> {
         let relayed = frames::split(&self.answers[..told.relayed.min(self.answers.len())]).0;
         let upstream_closed = relayed.iter().any(|frame| frame.opcode == CLOSE);
         let Some(close) = &told.close else {
-            assert!(told.cut_short <= MAX_CONTROL_FRAME, "{} bytes of nobody", told.cut_short);
+            assert!(told.cut_short <= MAX_CONTROL_FRAME.max(MAX_NOTICE), "{} bytes of nobody", told.cut_short);
             return;
         };
         assert_eq!(close.opcode, CLOSE, "the client got what nobody sent: {close:?}");
@@ -257,6 +282,24 @@ impl<'s> Streams<'s> {
             }
             (Some(Reply::Switch(_)), _) => assert!(self.dialed.is_some(), "a 101 that the upstream did not give"),
             (Some(Reply::Early { .. }), _) => {}
+        }
+    }
+
+    /// Switched off, or to who is not gated, readygate says nothing of its own.
+    fn check_notices(&self, config: &Config) {
+        let is_notice = |frame: &Frame| frame.opcode == TEXT && frame.payload.starts_with(NOTICE);
+        let notices = frames::split(&self.told).0.iter().filter(|frame| is_notice(frame)).count();
+        let may_be_told = config.features.client_notices && config.gate.mode == Mode::Enforce;
+        assert!(notices == 0 || may_be_told, "{notices} notices");
+        assert!(notices <= MOST_NOTICES, "{notices} notices");
+    }
+
+    /// Who is not gated is never held: the backend answers, or nobody does.
+    fn check_mode(&self, config: &Config) {
+        if config.gate.mode != Mode::Enforce {
+            assert!(!matches!(self.session.reply, Some(Reply::Early { .. })), "accepted early");
+            let of_a_hold = [Outcome::HoldTimeout, Outcome::HoldFull, Outcome::TooMany, Outcome::ClientSilent];
+            assert!(!of_a_hold.contains(&self.session.outcome), "{:?}", self.session.outcome);
         }
     }
 

@@ -1,11 +1,12 @@
 //! A readygate in this process, with a health endpoint of its own by which the test opens and shuts its gate.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use readygate::{
     app::App,
     config::{Config, Environment},
     gate::Gate,
+    session::registry::{Entry, Registry},
 };
 use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -39,6 +40,7 @@ pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
     pub(crate) health: Health,
     gate: Gate,
+    registry: Arc<Registry>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -73,10 +75,11 @@ impl Setup {
         let text = [QUICK, &upstream, &self.lines].concat();
         let config = Config::parse(&text, "proxy.toml", &Environment::with_variables([]));
         let app = App::new(config.unwrap_or_else(|problems| panic!("{problems}\n{text}"))).unwrap();
-        let (public, admin, gate) = (app.public_address().unwrap(), app.admin_address().unwrap(), app.gate());
+        let (public, admin) = (app.public_address().unwrap(), app.admin_address().unwrap());
+        let (gate, registry) = (app.gate(), app.registry());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async { drop(stopped.await) }));
-        let running = Running { public, admin, health, gate, stop: Some(stop), task };
+        let running = Running { public, admin, health, gate, registry, stop: Some(stop), task };
         running.gate_is(self.ready).await;
         running
     }
@@ -111,6 +114,11 @@ impl Running {
         within("the verdict", verdict.wait_for(|verdict| verdict.is_open() == open)).await.unwrap();
     }
 
+    /// A held session that nobody has, for what no client can be made to do; it ends when dropped.
+    pub(crate) fn invents(&self, path: &str) -> Entry {
+        self.registry.enter(path, ([192, 0, 2, 1], 5).into(), Instant::now(), "held")
+    }
+
     /// Begins the drain.
     pub(crate) fn drain(&mut self) {
         drop(self.stop.take());
@@ -135,6 +143,18 @@ impl Running {
     /// A GET on the admin port.
     pub(crate) async fn admin(&self, path: &str) -> Response {
         admin(self.admin, path).await
+    }
+
+    /// A connection on which the status was asked for as it changes.
+    pub(crate) async fn listener(&self) -> Raw {
+        let mut raw = Raw::connect(self.admin).await;
+        raw.send(head("GET /events HTTP/1.1", &[("Host", "admin")])).await;
+        raw
+    }
+
+    /// A POST on the admin port.
+    pub(crate) async fn order(&self, path: &str) -> Response {
+        post(self.admin, path).await
     }
 
     /// One metric: `readygate_sessions{state="held"}`.
@@ -181,8 +201,16 @@ impl Drop for Running {
 }
 
 pub(crate) async fn admin(address: SocketAddr, path: &str) -> Response {
+    ask(address, &format!("GET {path}")).await
+}
+
+pub(crate) async fn post(address: SocketAddr, path: &str) -> Response {
+    ask(address, &format!("POST {path}")).await
+}
+
+async fn ask(address: SocketAddr, what: &str) -> Response {
     let mut raw = Raw::connect(address).await;
-    raw.send(head(&format!("GET {path} HTTP/1.1"), &[("Host", "admin"), ("Connection", "close")])).await;
+    raw.send(head(&format!("{what} HTTP/1.1"), &[("Host", "admin"), ("Connection", "close")])).await;
     raw.response().await
 }
 

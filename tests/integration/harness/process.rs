@@ -36,11 +36,29 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts it with ports of the kernel's choice, which its log tells.
     pub(crate) async fn start(upstream: SocketAddr, lines: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(upstream, lines, |arguments| {
+            let mut command = command(arguments);
+            command.envs(variables.iter().copied());
+            command
+        })
+        .await
+    }
+
+    /// The same with so many open files and no more.
+    pub(crate) async fn start_with_files(upstream: SocketAddr, lines: &str, files: usize) -> Self {
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        Self::launch(upstream, lines, |arguments| {
+            let program = ["-c", &limited, env!("CARGO_BIN_EXE_readygate")];
+            command_of("sh", &[&program, arguments].concat())
+        })
+        .await
+    }
+
+    async fn launch(upstream: SocketAddr, lines: &str, command: impl FnOnce(&[&str]) -> Command) -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("proxy.toml");
         std::fs::write(&path, format!("{QUICK}\nupstream.url = \"http://{upstream}\"\n{lines}\n")).unwrap();
-        let mut child =
-            command(&["run", "--config", path.to_str().unwrap()]).envs(variables.iter().copied()).spawn().unwrap();
+        let mut child = command(&["run", "--config", path.to_str().unwrap()]).spawn().unwrap();
         let log = BufReader::new(child.stdout.take().unwrap()).lines();
         let nowhere = SocketAddr::from(([0; 4], 0));
         let mut process =
@@ -118,7 +136,11 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)], files: &
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_readygate"));
+    command_of(env!("CARGO_BIN_EXE_readygate"), arguments)
+}
+
+fn command_of(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_remove("PORT").kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -92,11 +92,57 @@ impl Foreign {
             Self::Python => Program::start(&python(), "tests/clients/python_client.py", &arguments),
             Self::Node => Program::start(&node(), "tests/clients/node_client.mjs", &arguments),
             Self::Chromium => {
-                let browser = std::env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into());
-                demand(Path::new(&browser), "apt-get install chromium, or set CHROMIUM");
+                browser();
                 Program::start(&node(), "tests/clients/chromium_client.mjs", &arguments)
             }
         }
+    }
+}
+
+/// The status page in a browser.
+pub(crate) struct Page(Program);
+
+impl Page {
+    pub(crate) async fn open(admin: SocketAddr) -> Self {
+        browser();
+        let mut program = Program::start(&node(), "tests/clients/page_reader.mjs", &[&format!("http://{admin}/")]);
+        program.event("open").await;
+        Self(program)
+    }
+
+    /// Waits until each element holds its text: `("#word", "Shut")`.
+    pub(crate) async fn sees(&mut self, wanted: &[(&str, &str)]) {
+        self.obeys(&json!({ "see": wanted })).await;
+    }
+
+    pub(crate) async fn click(&mut self, selector: &str) {
+        self.obeys(&json!({ "click": selector })).await;
+    }
+
+    /// Elements that the selector finds.
+    pub(crate) async fn count(&mut self, selector: &str) -> u64 {
+        self.obeys(&json!({ "count": selector })).await["count"].as_u64().unwrap()
+    }
+
+    /// Pictures for whoever changes the page, if they name a directory in `READYGATE_SHOTS`.
+    pub(crate) async fn shoot(&mut self, name: &str) {
+        if let Some(directory) = std::env::var_os("READYGATE_SHOTS") {
+            self.obeys(&json!({ "shoot": Path::new(&directory).join(name) })).await;
+        }
+    }
+
+    /// What the browser has to say against the page, which it closes.
+    pub(crate) async fn complaints(mut self) -> Value {
+        drop(self.0.stdin.take());
+        self.0.event("complaints").await["complaints"].take()
+    }
+
+    async fn obeys(&mut self, command: &Value) -> Value {
+        let line = format!("{command}\n");
+        self.0.stdin.as_mut().unwrap().write_all(line.as_bytes()).await.unwrap();
+        let done = self.0.event("done").await;
+        assert_eq!(done["error"], Value::Null, "{}", done["error"].as_str().unwrap_or_default());
+        done
     }
 }
 
@@ -179,6 +225,12 @@ fn node() -> PathBuf {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths).map(|directory| directory.join("node")).find(|node| node.exists());
     found.expect("node is missing: apt-get install nodejs")
+}
+
+/// The clients find it by themselves.
+fn browser() {
+    let browser = std::env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into());
+    demand(Path::new(&browser), "apt-get install chromium, or set CHROMIUM");
 }
 
 fn demand(path: &Path, hint: &str) {

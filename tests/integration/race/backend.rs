@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -83,6 +84,13 @@ impl Backend {
     /// Ends it without a word to anybody, as an out-of-memory kill does.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, as a platform does before it starts the next, and waits until it has.
+    pub(crate) async fn terminate(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.said.wait_for(|said| said.ended).await.unwrap();
         self.child.wait().unwrap();
     }
 

@@ -4,6 +4,7 @@ mod breaker;
 mod outage;
 mod secrets;
 mod single_flight;
+mod suspicion;
 mod timing;
 mod verdicts;
 
