@@ -8,12 +8,13 @@
 //! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right;
 //! - `glimpse` reads one value, or its place, and judges nothing else.
 //!
-//! `checks`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
+//! `checks`, `confirm`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
 mod check;
 pub mod checks;
+mod confirm;
 mod document;
 mod environment;
 mod glimpse;
@@ -27,6 +28,7 @@ mod problem;
 mod profile;
 mod raw;
 mod raw_check;
+mod raw_confirm;
 mod raw_policy;
 mod raw_probe;
 mod raw_rollout;
@@ -44,6 +46,7 @@ use serde::{Deserialize, Serialize};
 pub use checks::{
     Backoff, Breaker, Check, CheckKind, ClientTls, GrpcCheck, HttpCheck, Pacing, PostgresCheck, RedisCheck, Target,
 };
+pub use confirm::Confirm;
 pub use environment::Environment;
 pub use load::Loaded;
 pub use notices::{Notices, Piece, Placeholder, Template};
