@@ -4,6 +4,7 @@
 //! A function here notes what is wrong with its value and returns a stand-in, so that the next value is judged too.
 //! Stand-ins never leave the module: any problem at all means no configuration.
 
+mod confirm;
 mod dependencies;
 mod expectations;
 mod files;

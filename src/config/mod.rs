@@ -11,12 +11,13 @@
 //! `diff` says which keys differ between two readings, `files` which other files a configuration names, `equal` when two
 //! checks ask the same, `standing` what is told of the configuration in force.
 //!
-//! `checks`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
+//! `checks`, `confirm`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
 
 mod check;
 pub mod checks;
+mod confirm;
 pub mod diff;
 mod document;
 mod environment;
@@ -33,6 +34,7 @@ mod problem;
 mod profile;
 mod raw;
 mod raw_check;
+mod raw_confirm;
 mod raw_policy;
 mod raw_probe;
 mod raw_rollout;
@@ -51,6 +53,7 @@ use serde::{Deserialize, Serialize};
 pub use checks::{
     Backoff, Breaker, Check, CheckKind, ClientTls, GrpcCheck, HttpCheck, Pacing, PostgresCheck, RedisCheck, Target,
 };
+pub use confirm::Confirm;
 pub use diff::{Change, Effect, Settings};
 pub use environment::Environment;
 pub use load::Loaded;

@@ -1,11 +1,14 @@
 //! When the gate opens, for whom, and how much is held until then: the keys that a route may set for itself.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rollout::{Mode, Rollout};
+use super::{
+    Confirm,
+    rollout::{Mode, Rollout},
+};
 
 /// `[[routes]]`: a policy for the paths that match.
 #[derive(Clone, Debug)]
@@ -71,6 +74,8 @@ pub struct Gate {
     pub hold_timeout: Duration,
     /// What becomes of a session whose time is over.
     pub on_timeout: OnTimeout,
+    /// By which message the upstream says that it is ready for a connection. Shared by its sessions.
+    pub confirm: Option<Arc<Confirm>>,
     /// Dials at a time when the gate opens.
     pub release_concurrency: NonZeroUsize,
     /// Close codes for an upstream's refusal after an early accept, by HTTP status.
@@ -103,13 +108,13 @@ pub enum AllowedOrigins {
     },
 }
 
-/// `gate.on_timeout`
+/// `gate.on_timeout` and `gate.confirm.on_timeout`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnTimeout {
     /// 1013, or 503 before the 101.
     Close,
-    /// Fail open: dial all the same.
+    /// Fail open: go on all the same.
     Pass,
 }
 

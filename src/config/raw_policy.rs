@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Accept, Mode, OnTimeout, WhenFull,
+    raw_confirm::Confirm,
     raw_rollout::{RolloutKeySpec, RolloutWord},
     units::{Size, SizeOrAuto, Time},
 };
@@ -34,6 +35,10 @@ pub(super) struct Gate {
     pub(super) hold_timeout: Time,
     /// What becomes of a session whose time is over.
     pub(super) on_timeout: OnTimeout,
+    /// The message by which the upstream says that it is ready for a connection; what the client sends waits for it.
+    /// Absent means that the upstream's 101 says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) confirm: Option<Confirm>,
     /// How waiting sessions are let go when the gate opens.
     pub(super) release: Release,
     /// Close code for a client that was accepted early and whose handshake the upstream then refused, by HTTP status.
@@ -52,6 +57,7 @@ impl Default for Gate {
             allowed_origins: vec!["same-host".into()],
             hold_timeout: Time::secs(30),
             on_timeout: OnTimeout::Close,
+            confirm: None,
             release: Release::default(),
             close_codes: BTreeMap::from([("401".into(), 3000), ("403".into(), 3003)]),
         }
@@ -132,6 +138,8 @@ pub(super) struct Route {
     pub(super) hold_timeout: Option<Time>,
     /// In place of gate.on_timeout.
     pub(super) on_timeout: Option<OnTimeout>,
+    /// In place of gate.confirm, as a whole.
+    pub(super) confirm: Option<Confirm>,
     /// In place of gate.release.
     pub(super) release: Option<Release>,
     /// In place of gate.close_codes, as a whole.

@@ -48,6 +48,11 @@ impl Hold {
         self.limits.connection_bytes.saturating_sub(self.kept.len())
     }
 
+    /// The client hears the upstream from here on, as [`Scanner::hear_upstream`].
+    pub fn hear_upstream(&mut self, has_extensions: bool) {
+        self.scanner.hear_upstream(has_extensions);
+    }
+
     /// Takes client bytes; pongs that are due are appended to `answers`. Returns the client's Close once it is there.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ fn policy(accept: Accept, subprotocols: &[&str]) -> config::Gate {
         allowed_origins: AllowedOrigins::Listed { same_host: true, origins: vec!["https://app.example.org".into()] },
         hold_timeout: Duration::from_secs(30),
         on_timeout: config::OnTimeout::Close,
+        confirm: None,
         release_concurrency: NonZeroUsize::MIN,
         close_codes: vec![],
     }

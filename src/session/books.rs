@@ -5,13 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::{
-    ClientStream,
-    drive::{Drive, Leg},
-    ledger::Ledger,
-    outcome::Outcome,
-    state::State,
-};
+use super::{ClientStream, drive::Drive, ledger::Ledger, outcome::Outcome, state::State};
 use crate::{
     telemetry::{
         metrics::{Fate, Side},
@@ -31,9 +25,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let reason = std::mem::take(&mut self.reason);
         match after {
             State::Done(outcome) => self.note_end(before, outcome, &reason),
-            State::Arrived | State::Held | State::Dialing | State::Replaying | State::Open | State::Closing(_) => {
-                self.note_step(before, after, &reason)
-            }
+            State::Arrived
+            | State::Held
+            | State::Dialing
+            | State::Confirming
+            | State::Replaying
+            | State::Open
+            | State::Closing(_) => self.note_step(before, after, &reason),
         }
     }
 
@@ -60,7 +58,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// Closes the books.
     pub(super) fn settle(&mut self) {
-        if let Leg::Here(client) = &self.client {
+        if let Some(client) = self.client.accepted() {
             self.ledger.received = client.hold().frames() as u64;
             self.ledger.refused = client.hold().left_frames();
         }

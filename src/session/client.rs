@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::event::Input;
+use super::{event::Input, outbox::Outbox};
 use crate::{
     config::{self, WhenFull},
     hold::{Hold, Released, budget::Lease},
@@ -34,7 +34,7 @@ const BUDGET_RETRY: Duration = Duration::from_millis(250);
 const MOST_UNANSWERED: u32 = 2;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    pub(super) static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
 /// An accepted client.
@@ -44,7 +44,7 @@ pub(super) struct Client<C> {
     hold: Hold,
     lease: Lease,
     limits: config::Hold,
-    unsent: Vec<u8>,
+    outbox: Outbox,
     reading: Reading,
     ping_at: Instant,
     unanswered: u32,
@@ -87,7 +87,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
             hold,
             lease,
             limits: *limits,
-            unsent: Vec::new(),
+            outbox: Outbox::default(),
             reading: Reading::Holding,
             ping_at,
             unanswered: 0,
@@ -99,6 +99,22 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     /// What is held.
     pub(super) fn hold(&self) -> &Hold {
         &self.hold
+    }
+
+    /// What it has to take.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// It hears the upstream from here on, under extensions or not.
+    pub(super) fn hear_upstream(&mut self, has_extensions: bool) {
+        self.outbox.open_relay();
+        self.hold.hear_upstream(has_extensions);
+    }
+
+    /// Passes bytes of the upstream on.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        self.outbox.pass(bytes);
     }
 
     /// Takes bytes that came with the handshake request.
@@ -117,29 +133,40 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     }
 
     /// Puts a frame of ours to the client.
-    pub(super) fn say(&mut self, frame: Vec<u8>) {
-        self.unsent.extend(frame);
+    pub(super) fn say(&mut self, frame: &[u8]) {
+        self.outbox.say(frame);
     }
 
     /// Puts a Close to the client; from here on its bytes are dropped.
     pub(super) fn close(&mut self, code: u16, reason: &str) {
-        self.unsent.extend(close::frame(code, reason));
+        self.outbox.end(&close::frame(code, reason));
         self.reading = Reading::Closing { shut: false };
     }
 
     /// Answers the client's Close with its own code (RFC 6455 §5.5.1).
     pub(super) fn echo(&mut self, closed: ClientClose) {
         let payload = closed.code.map(u16::to_be_bytes);
-        self.unsent.extend(close::control(Opcode::Close, payload.as_ref().map_or(&[], |code| code), None));
+        self.outbox.end(&close::control(Opcode::Close, payload.as_ref().map_or(&[], |code| code), None));
+        self.reading = Reading::Closing { shut: false };
+    }
+
+    /// The upstream's Close has been passed on; from here on the client's bytes are dropped.
+    pub(super) fn part(&mut self) {
+        self.outbox.end(&[]);
         self.reading = Reading::Closing { shut: false };
     }
 
     /// Gives everything away.
     pub(super) fn hand_over(self) -> Handover<C> {
-        Handover { stream: self.stream, released: self.hold.release(), unsent: self.unsent, lease: self.lease }
+        Handover {
+            stream: self.stream,
+            released: self.hold.release(),
+            unsent: self.outbox.into_unsent(),
+            lease: self.lease,
+        }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Input> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Input> {
         loop {
             let sent = self.poll_send(cx);
             if matches!(sent, Poll::Ready(false)) && !self.survives_unsent() {
@@ -147,7 +174,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
             }
             let read = match self.reading {
                 Reading::Holding => self.poll_hold(cx, progress),
-                Reading::Closing { .. } => self.poll_close(cx, sent.is_ready()),
+                Reading::Closing { .. } => self.poll_close(cx, sent.is_ready() && !self.outbox.is_waiting()),
                 Reading::Ended => Poll::Pending,
             };
             match read {
@@ -166,27 +193,27 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut sent = 0;
         let result = loop {
-            if sent == self.unsent.len() {
+            if sent == self.outbox.unsent().len() {
                 break Pin::new(&mut self.stream).poll_flush(cx).map(|flushed| flushed.is_ok());
             }
-            match Pin::new(&mut self.stream).poll_write(cx, &self.unsent[sent..]) {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.outbox.unsent()[sent..]) {
                 Poll::Ready(Ok(count)) if count > 0 => sent += count,
                 Poll::Ready(_) => break Poll::Ready(false),
                 Poll::Pending => break Poll::Pending,
             }
         };
-        self.unsent.drain(..sent);
+        self.outbox.took(sent);
         result
     }
 
     /// What a client sent before it ended is delivered, even if it no longer takes our pongs.
     fn survives_unsent(&mut self) -> bool {
-        self.unsent.clear();
+        self.outbox.discard();
         self.reading == Reading::Ended
     }
 
     fn poll_hold(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Option<Input>> {
-        if self.unsent.len() > MOST_UNSENT {
+        if self.outbox.own() > MOST_UNSENT {
             return Poll::Pending;
         }
         let room = self.hold.room();
@@ -217,7 +244,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     fn keep(&mut self, bytes: &[u8], granted: usize) -> Option<Input> {
         debug_assert!(bytes.len() <= granted, "more was read than the budget granted");
         self.unanswered = 0;
-        let taken = self.hold.take(bytes, &mut self.unsent);
+        let mut pongs = Vec::new();
+        let taken = self.hold.take(bytes, &mut pongs);
+        self.outbox.say(&pongs);
         self.lease.settle(self.hold.bytes());
         self.watch_frame();
         let closed = match taken {
@@ -311,11 +340,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
             return Poll::Ready(None);
         }
         self.ping_at = now + self.limits.ping_interval;
+        if !self.outbox.is_between_frames() {
+            // A client cannot answer what it cannot be asked.
+            return Poll::Ready(None);
+        }
         if self.unanswered >= MOST_UNANSWERED {
             return Poll::Ready(Some(Input::ClientSilent));
         }
         self.unanswered += 1;
-        self.unsent.extend(close::control(Opcode::Ping, &[], None));
+        self.outbox.say(&close::control(Opcode::Ping, &[], None));
         Poll::Ready(None)
     }
 }

@@ -14,6 +14,7 @@ use super::{
     event::{Action, Input},
     gating::{Gating, Would},
     ledger::Ledger,
+    listening::Listening,
     outcome::Outcome,
     registry::Entry,
     state::{Machine, State},
@@ -26,6 +27,12 @@ use crate::{
     splice::{Event, Splice},
     upstream::{Answer, Fault, Joined, Upstream},
 };
+
+/// Why a session went on from Confirming.
+const CONFIRMED: &str = "confirmed by the upstream";
+
+/// Why it did not, or went on all the same.
+const UNCONFIRMED: &str = "no confirmation from the upstream in time";
 
 pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -75,7 +82,7 @@ pub(super) struct Drive<C, U: Upstream> {
     pub(super) reply: Option<ReplySender>,
     pub(super) told: Boxed<()>,
     pub(super) cut_seen: bool,
-    pub(super) client: Leg<C>,
+    pub(super) client: Leg<C, U::Stream>,
     /// A place in the hold budget, until the client's hold takes it, and again from there to the end of the replay.
     pub(super) lease: Option<Lease>,
     pub(super) turn: Option<Boxed<Permit>>,
@@ -100,11 +107,13 @@ pub(super) struct Drive<C, U: Upstream> {
 }
 
 /// The client's side before the join.
-pub(super) enum Leg<C> {
+pub(super) enum Leg<C, S> {
     /// No 101 has been sent, or it is on its way.
     Pending(Boxed<Option<(C, Bytes)>>),
     /// Accepted. Boxed, for an open session has none and should not pay for it.
     Here(Box<Client<C>>),
+    /// Accepted, and its upstream has to confirm.
+    Listening(Box<Listening<C, S>>),
     /// With the splice, or gone.
     Gone,
 }
@@ -184,7 +193,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     async fn see(&mut self) -> Seen<C, U::Stream> {
-        let may_be_told = matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing);
+        let may_be_told =
+            matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
         let deadline = self.machine.deadline();
         let entry = self.entry.as_ref();
         let progress = |bytes, frames| entry.into_iter().for_each(|entry| entry.held(bytes, frames));
@@ -205,6 +215,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn explain(&mut self, input: Input) -> Input {
         self.cut_seen |= input == Input::CutDue;
         match &input {
+            Input::Deadline if self.machine.state() == State::Confirming => UNCONFIRMED.clone_into(&mut self.reason),
+            Input::Confirmed if self.reason.is_empty() => CONFIRMED.clone_into(&mut self.reason),
             Input::Deadline => self.reason = blockers(&self.lane.verdict()),
             Input::Violated(violation) => violation.what.clone_into(&mut self.reason),
             _ => {}
@@ -226,6 +238,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             Action::HoldAgain(refusals) => self.hold_again(refusals),
             Action::Dial => self.dial(0),
             Action::DialAfter(failures) => self.dial(failures),
+            Action::Listen => self.listen(),
+            Action::Waive => self.waive(),
+            Action::Part => self.part(),
             Action::Join => self.join(),
             Action::Cut => self.cut(),
             Action::Dismiss(outcome) => self.dismiss(outcome),
@@ -235,11 +250,30 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 }
 
-impl<C: ClientStream> Leg<C> {
-    async fn next<S>(&mut self, progress: impl Fn(usize, usize)) -> Seen<C, S> {
+impl<C: ClientStream, S: AsyncRead + AsyncWrite + Unpin> Leg<C, S> {
+    /// The client while it is accepted and not joined.
+    pub(super) fn accepted(&self) -> Option<&Client<C>> {
+        match self {
+            Self::Here(client) => Some(client),
+            Self::Listening(listening) => Some(listening.client()),
+            Self::Pending(_) | Self::Gone => None,
+        }
+    }
+
+    /// The same, to be told something.
+    pub(super) fn accepted_mut(&mut self) -> Option<&mut Client<C>> {
+        match self {
+            Self::Here(client) => Some(client),
+            Self::Listening(listening) => Some(listening.client_mut()),
+            Self::Pending(_) | Self::Gone => None,
+        }
+    }
+
+    async fn next(&mut self, progress: impl Fn(usize, usize)) -> Seen<C, S> {
         match self {
             Self::Pending(upgrade) => Seen::Upgraded(upgrade.await),
             Self::Here(client) => Seen::Input(client.next(progress).await),
+            Self::Listening(listening) => Seen::Input(listening.next(progress).await),
             Self::Gone => std::future::pending().await,
         }
     }

@@ -1,7 +1,10 @@
 //! What can happen to a session, and what is done about it. PURE.
 
+use std::time::Duration;
+
 use super::outcome::Outcome;
 use crate::{
+    config::OnTimeout,
     splice::flow::End,
     upstream::Fault,
     wire::scan::{ClientClose, Violation},
@@ -45,8 +48,19 @@ pub enum Input {
     Declined(http::StatusCode),
     /// The upstream's 101 differs from what the client was told.
     Mismatched,
-    /// The upstream's 101 is verified.
+    /// The upstream's 101 is verified, and nothing else is asked of it.
     Connected,
+    /// The upstream's 101 is verified, and it has to confirm.
+    Unconfirmed(Patience),
+    /// It has, or need not any more.
+    Confirmed,
+    /// Its Close came first.
+    UpstreamClosed,
+    /// The end of its stream came first.
+    UpstreamLost {
+        /// Where a Close may be put to the client.
+        between_frames: bool,
+    },
     /// All held bytes are with the upstream.
     Replayed,
     /// One of the two streams has ended.
@@ -55,6 +69,15 @@ pub enum Input {
     Spliced(End),
     /// The deadline of the present state.
     Deadline,
+}
+
+/// How long a confirmation may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// `gate.confirm.timeout`
+    pub timeout: Duration,
+    /// `gate.confirm.on_timeout`
+    pub on_timeout: OnTimeout,
 }
 
 /// What the driver must do.
@@ -73,6 +96,12 @@ pub enum Action {
     HoldAgain(u32),
     /// Relay the upstream's own answer, then end.
     Relay,
+    /// Relay the 101 if the client has none yet, pass the upstream's messages on, and keep the client's.
+    Listen,
+    /// The upstream need not confirm any more.
+    Waive,
+    /// The upstream's Close has been passed on: answer it, and let the client part.
+    Part,
     /// Relay the 101 if the client has none yet, and join the streams.
     Join,
     /// Put a Close to both ends and let them part.

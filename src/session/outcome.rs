@@ -41,6 +41,10 @@ pub enum Outcome {
     UpstreamTimeout,
     /// The upstream's answer to the handshake was no valid 101, or not what the client had been told.
     BadHandshake,
+    /// The upstream's 101 came, and no confirmation within `gate.confirm.timeout`.
+    ConfirmTimeout,
+    /// The upstream closed before it confirmed; the client has its Close.
+    Unconfirmed,
     /// The upstream went without a Close.
     UpstreamLost,
     /// readygate drained.
@@ -87,6 +91,8 @@ impl Outcome {
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::BadHandshake => "bad_handshake",
+            Self::ConfirmTimeout => "confirm_timeout",
+            Self::Unconfirmed => "unconfirmed",
             Self::UpstreamLost => "upstream_lost",
             Self::Drained => "drained",
             Self::Internal => "internal",
@@ -98,7 +104,7 @@ impl Outcome {
     #[must_use]
     pub fn farewell(self, close_codes: &[(u16, u16)]) -> Option<Farewell> {
         let (status, code, reason) = match self {
-            Self::Completed | Self::ClientGone => return None,
+            Self::Completed | Self::ClientGone | Self::Unconfirmed => return None,
             Self::ClientSilent => (StatusCode::REQUEST_TIMEOUT, close::POLICY, "no answer to pings"),
             Self::HoldTimeout => (StatusCode::SERVICE_UNAVAILABLE, close::TRY_AGAIN, "not ready in time"),
             Self::HoldFull => (StatusCode::SERVICE_UNAVAILABLE, close::TRY_AGAIN, "hold full"),
@@ -111,11 +117,19 @@ impl Outcome {
             Self::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, close::BAD_GATEWAY, "upstream unreachable"),
             Self::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, close::BAD_GATEWAY, "upstream timeout"),
             Self::BadHandshake => (StatusCode::BAD_GATEWAY, close::BAD_GATEWAY, "bad upstream handshake"),
+            Self::ConfirmTimeout => (StatusCode::SERVICE_UNAVAILABLE, close::TRY_AGAIN, "not confirmed in time"),
             Self::UpstreamLost => (StatusCode::BAD_GATEWAY, close::RESTART, "upstream lost"),
             Self::Drained => (StatusCode::SERVICE_UNAVAILABLE, close::RESTART, "restarting"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, close::INTERNAL, "internal error"),
         };
         Some(Farewell { status, code, reason })
+    }
+
+    /// What an upstream is told that has to confirm and whose session ends first: a drain as it is, and that the client
+    /// leaves in every other case, for what ails the client is not the upstream's business.
+    #[must_use]
+    pub fn upstream_code(self) -> u16 {
+        if self == Self::Drained { close::RESTART } else { close::GOING_AWAY }
     }
 
     /// How loud the log line is: a client's doing is information, the service's trouble a warning, our own an error.
@@ -130,6 +144,7 @@ impl Outcome {
             | Self::InvalidPayload
             | Self::FrameTimeout
             | Self::UpstreamRefused(_)
+            | Self::Unconfirmed
             | Self::Drained => Level::INFO,
             Self::HoldTimeout
             | Self::HoldFull
@@ -137,6 +152,7 @@ impl Outcome {
             | Self::UpstreamUnreachable
             | Self::UpstreamTimeout
             | Self::BadHandshake
+            | Self::ConfirmTimeout
             | Self::UpstreamLost => Level::WARN,
             Self::Internal => Level::ERROR,
         }
@@ -187,6 +203,7 @@ mod tests {
             (Outcome::UpstreamUnreachable, (502, 1014)),
             (Outcome::UpstreamTimeout, (504, 1014)),
             (Outcome::BadHandshake, (502, 1014)),
+            (Outcome::ConfirmTimeout, (503, 1013)),
             (Outcome::UpstreamLost, (502, 1012)),
             (Outcome::Drained, (503, 1012)),
             (Outcome::Internal, (500, 1011)),

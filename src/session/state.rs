@@ -1,6 +1,6 @@
 //! One session's decisions. PURE.
 //!
-//! `Arrived → Held → Dialing → Replaying → Open → Closing → Done`
+//! `Arrived → Held → Dialing → (Confirming) → Replaying → Open → Closing → Done`
 //!
 //! - **Arrived**: the verdict decides. With the gate open the dial begins at once and the backend answers the handshake
 //!   itself; with the gate shut the session is held. One that never waits always finds it open.
@@ -10,10 +10,15 @@
 //! - **Dialing**: the one dial of this turn. A refused connection leads back to Held, for the gate's view was wrong
 //!   and the dial is the truth. A fault that sent nothing is tried again; any other is final, and so is every one of a
 //!   session that never waits.
-//! - **Replaying**: the upstream's 101 is verified, held bytes are on their way. Nothing is tried again from here.
+//! - **Confirming**: the upstream's 101 is verified, and it has to say that it is ready for this very connection. What it
+//!   says passes to the client, what the client says is held. It ends with the confirmation, with its deadline, with the
+//!   upstream's Close or end, or as Held does; what the gate does has no meaning any more.
+//! - **Replaying**: the upstream is ready, held bytes are on their way. Nothing is tried again from here.
 //! - **Open**: the streams are joined and part by their own rules.
 //! - **Closing**: the client has been told, and has a moment to take it.
 //! - **Done**: the outcome is known.
+
+mod confirming;
 
 use std::time::{Duration, Instant};
 
@@ -48,6 +53,8 @@ pub enum State {
     Held,
     /// Connects and shakes hands with the upstream.
     Dialing,
+    /// Waits for the upstream's word.
+    Confirming,
     /// Writes what was held.
     Replaying,
     /// Passes bytes.
@@ -64,13 +71,14 @@ pub struct Machine {
     state: State,
     accepted: bool,
     on_timeout: OnTimeout,
+    /// The end of the hold, and after the 101 that of the wait for a confirmation.
     hold_until: Instant,
     closing_until: Option<Instant>,
     /// Dials of the present turn.
     attempts: u32,
     /// Turns that ended with a refused connection.
     refusals: u32,
-    /// The hold is over and the session passes all the same.
+    /// The hold, or after the 101 the wait, is over and the session passes all the same.
     overdue: bool,
     /// The gate counts for it.
     holds: bool,
@@ -121,6 +129,7 @@ impl Machine {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Held => Some(self.hold_until),
+            State::Confirming => (!self.overdue).then_some(self.hold_until),
             State::Closing(_) => self.closing_until,
             State::Arrived | State::Dialing | State::Replaying | State::Open | State::Done(_) => None,
         }
@@ -132,6 +141,7 @@ impl Machine {
             State::Arrived => self.arrived(input, now),
             State::Held => self.held(input, now),
             State::Dialing => self.dialing(input, now),
+            State::Confirming => self.confirming(input, now),
             State::Replaying | State::Open => self.joined(input),
             State::Closing(outcome) => self.closing(outcome, &input),
             State::Done(_) => Action::Wait,
@@ -156,6 +166,10 @@ impl Machine {
             | Input::Declined(_)
             | Input::Mismatched
             | Input::Connected
+            | Input::Unconfirmed(_)
+            | Input::Confirmed
+            | Input::UpstreamClosed
+            | Input::UpstreamLost { .. }
             | Input::Replayed
             | Input::Parting(_)
             | Input::Spliced(_)
@@ -182,6 +196,10 @@ impl Machine {
             | Input::Declined(_)
             | Input::Mismatched
             | Input::Connected
+            | Input::Unconfirmed(_)
+            | Input::Confirmed
+            | Input::UpstreamClosed
+            | Input::UpstreamLost { .. }
             | Input::Replayed
             | Input::Parting(_)
             | Input::Spliced(_) => Action::Wait,
@@ -191,6 +209,7 @@ impl Machine {
     fn dialing(&mut self, input: Input, now: Instant) -> Action {
         match input {
             Input::Connected => self.enter(State::Replaying, Action::Join),
+            Input::Unconfirmed(patience) => self.listen(patience, now),
             Input::Faulted(fault) => self.faulted(&fault, now),
             Input::Declined(status) => self.declined(status, now),
             Input::Mismatched => self.dismiss(Outcome::BadHandshake, now),
@@ -206,6 +225,9 @@ impl Machine {
             | Input::GateShut
             | Input::NoRoom
             | Input::Turn
+            | Input::Confirmed
+            | Input::UpstreamClosed
+            | Input::UpstreamLost { .. }
             | Input::Replayed
             | Input::Parting(_)
             | Input::Spliced(_)
@@ -236,6 +258,10 @@ impl Machine {
             | Input::Declined(_)
             | Input::Mismatched
             | Input::Connected
+            | Input::Unconfirmed(_)
+            | Input::Confirmed
+            | Input::UpstreamClosed
+            | Input::UpstreamLost { .. }
             | Input::Deadline => Action::Wait,
         }
     }
@@ -259,6 +285,10 @@ impl Machine {
             | Input::Declined(_)
             | Input::Mismatched
             | Input::Connected
+            | Input::Unconfirmed(_)
+            | Input::Confirmed
+            | Input::UpstreamClosed
+            | Input::UpstreamLost { .. }
             | Input::Replayed
             | Input::Parting(_) => Action::Wait,
         }
@@ -337,6 +367,7 @@ impl State {
             Self::Arrived => "arrived",
             Self::Held => "held",
             Self::Dialing => "dialing",
+            Self::Confirming => "confirming",
             Self::Replaying => "replaying",
             Self::Open => "open",
             Self::Closing(_) => "closing",

@@ -4,12 +4,14 @@ use super::*;
 use crate::{
     config::{Accept, AllowedOrigins},
     dial::{DialError, DialFault},
+    session::event::Patience,
     splice::flow::End,
 };
 use http::StatusCode;
 use std::num::NonZeroUsize;
 
 const HOLD: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn policy(on_timeout: OnTimeout) -> config::Gate {
     config::Gate {
@@ -20,6 +22,7 @@ fn policy(on_timeout: OnTimeout) -> config::Gate {
         allowed_origins: AllowedOrigins::Any,
         hold_timeout: HOLD,
         on_timeout,
+        confirm: None,
         release_concurrency: NonZeroUsize::MIN,
         close_codes: vec![],
     }
@@ -27,6 +30,10 @@ fn policy(on_timeout: OnTimeout) -> config::Gate {
 
 fn dial_fault(fault: DialFault) -> Fault {
     Fault::Dial(DialError { fault, reason: String::new(), hint: None })
+}
+
+fn unconfirmed(on_timeout: OnTimeout) -> Input {
+    Input::Unconfirmed(Patience { timeout: PATIENCE, on_timeout })
 }
 
 fn every_input() -> Vec<Input> {
@@ -53,6 +60,11 @@ fn every_input() -> Vec<Input> {
         Input::Declined(StatusCode::UNAUTHORIZED),
         Input::Mismatched,
         Input::Connected,
+        unconfirmed(OnTimeout::Close),
+        Input::Confirmed,
+        Input::UpstreamClosed,
+        Input::UpstreamLost { between_frames: true },
+        Input::UpstreamLost { between_frames: false },
         Input::Replayed,
         Input::Parting(Outcome::Completed),
         Input::Spliced(End::Completed),
@@ -62,10 +74,14 @@ fn every_input() -> Vec<Input> {
 
 /// A machine in each state, with or without a 101 sent, reached the way a session reaches it.
 fn every_machine(now: Instant) -> Vec<Machine> {
-    let ways: [&[Input]; 7] = [
+    let (unconfirmed, waived) = (unconfirmed(OnTimeout::Close), unconfirmed(OnTimeout::Pass));
+    let ways: [&[Input]; 10] = [
         &[],
         &[Input::GateShut],
         &[Input::GateOpen],
+        &[Input::GateOpen, unconfirmed.clone()],
+        &[Input::GateOpen, waived, Input::Deadline],
+        &[Input::GateOpen, unconfirmed, Input::UpstreamClosed],
         &[Input::GateOpen, Input::Connected],
         &[Input::GateOpen, Input::Connected, Input::Replayed],
         &[Input::GateOpen, Input::Connected, Input::Replayed, Input::Parting(Outcome::UpstreamLost)],
@@ -92,15 +108,16 @@ fn walked(on_timeout: OnTimeout, accepted: bool, way: &[Input], now: Instant) ->
 
 /// Which states can follow which: the prose of the module as a table.
 fn may_follow(before: State, after: State) -> bool {
-    use State::{Arrived, Closing, Dialing, Done, Held, Open, Replaying};
+    use State::{Arrived, Closing, Confirming, Dialing, Done, Held, Open, Replaying};
     match (before, after) {
         (Arrived, Held | Dialing)
         | (Held, Dialing)
-        | (Dialing, Held | Replaying)
+        | (Dialing, Held | Confirming | Replaying)
+        | (Confirming, Replaying)
         | (Replaying, Open)
-        | (Arrived | Held | Dialing | Replaying | Open, Closing(_) | Done(_))
+        | (Arrived | Held | Dialing | Confirming | Replaying | Open, Closing(_) | Done(_))
         | (Closing(_), Done(_)) => true,
-        (Arrived | Held | Dialing | Replaying | Open | Closing(_) | Done(_), _) => before == after,
+        (Arrived | Held | Dialing | Confirming | Replaying | Open | Closing(_) | Done(_), _) => before == after,
     }
 }
 
@@ -114,13 +131,13 @@ fn every_input_in_every_state_leads_where_the_prose_says() {
             let action = machine.handle(input.clone(), now);
             assert!(may_follow(before, machine.state()), "{before:?} + {input:?} → {:?}", machine.state());
             if before == machine.state() {
-                let stays = [Action::Wait, Action::DialAfter(1), Action::Cut];
+                let stays = [Action::Wait, Action::DialAfter(1), Action::Waive, Action::Cut];
                 assert!(stays.contains(&action), "{before:?} + {input:?} stays but asks for {action:?}");
             }
             pairs += 1;
         }
     }
-    assert_eq!(pairs, 25 * 14);
+    assert_eq!(pairs, 30 * 20);
 }
 
 #[test]
@@ -235,4 +252,69 @@ fn a_refusal_of_the_upstream_is_relayed_before_the_101_and_mapped_after_it() {
     let refused = Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED);
     assert_eq!(walked(OnTimeout::Close, false, &way, now), (State::Done(refused), Action::Relay));
     assert_eq!(walked(OnTimeout::Close, true, &way, now), (State::Closing(refused), Action::Dismiss(refused)));
+}
+
+#[test]
+fn r11_nothing_is_replayed_before_the_confirmation() {
+    let now = Instant::now();
+    for input in every_input().into_iter().filter(|input| *input != Input::Confirmed) {
+        let way = [Input::GateOpen, unconfirmed(OnTimeout::Close), input.clone()];
+        assert_ne!(walked(OnTimeout::Close, true, &way, now).1, Action::Join, "{input:?}");
+    }
+    let way = [Input::GateOpen, unconfirmed(OnTimeout::Close), Input::Confirmed];
+    assert_eq!(walked(OnTimeout::Close, true, &way, now), (State::Replaying, Action::Join));
+}
+
+#[test]
+fn r11_a_wait_for_the_confirmation_is_counted_from_the_101_and_closes_or_passes_as_it_says_itself() {
+    let (arrived, connected) = (Instant::now(), Instant::now() + Duration::from_secs(20));
+    for (of_hold, of_confirm, expected, left) in [
+        (OnTimeout::Pass, OnTimeout::Close, Action::Dismiss(Outcome::ConfirmTimeout), None),
+        (OnTimeout::Close, OnTimeout::Pass, Action::Waive, Some(State::Confirming)),
+    ] {
+        let mut machine = Machine::new(&policy(of_hold), arrived);
+        machine.accepted = true;
+        let _ = machine.handle(Input::GateOpen, connected);
+        assert_eq!(machine.handle(unconfirmed(of_confirm), connected), Action::Listen);
+        assert_eq!(machine.deadline(), Some(connected + PATIENCE));
+        assert_eq!(machine.handle(Input::Deadline, connected + PATIENCE), expected);
+        if let Some(state) = left {
+            assert_eq!((machine.state(), machine.deadline()), (state, None), "it must not wait a second time");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_passed_on_its_hold_still_waits_for_the_confirmation() {
+    let now = Instant::now();
+    let way = [Input::GateShut, Input::Deadline, unconfirmed(OnTimeout::Close)];
+    assert_eq!(walked(OnTimeout::Pass, true, &way, now), (State::Confirming, Action::Listen));
+    let mut machine = Machine::new(&policy(OnTimeout::Pass), now);
+    way.into_iter().for_each(|input| drop(machine.handle(input, now)));
+    assert_eq!(machine.deadline(), Some(now + PATIENCE));
+}
+
+#[test]
+fn an_upstream_that_goes_before_it_confirms_is_told_as_its_way_of_going_allows() {
+    let now = Instant::now();
+    let after = |input: Input| {
+        let way = [Input::GateOpen, unconfirmed(OnTimeout::Pass), input];
+        walked(OnTimeout::Close, true, &way, now)
+    };
+    let (closed, lost) = (Outcome::Unconfirmed, Outcome::UpstreamLost);
+    assert_eq!(after(Input::UpstreamClosed), (State::Closing(closed), Action::Part));
+    let told = (State::Closing(lost), Action::Dismiss(lost));
+    assert_eq!(after(Input::UpstreamLost { between_frames: true }), told);
+    assert_eq!(after(Input::UpstreamLost { between_frames: false }), (State::Done(lost), Action::End));
+}
+
+#[test]
+fn a_gate_that_shuts_means_nothing_to_a_session_that_waits_for_its_confirmation_and_a_drain_ends_it() {
+    let now = Instant::now();
+    let begin = [Input::GateOpen, unconfirmed(OnTimeout::Close)];
+    let shut = [&begin[..], &[Input::GateShut]].concat();
+    assert_eq!(walked(OnTimeout::Close, true, &shut, now), (State::Confirming, Action::Wait));
+    let drained = [&begin[..], &[Input::Draining]].concat();
+    let told = (State::Closing(Outcome::Drained), Action::Dismiss(Outcome::Drained));
+    assert_eq!(walked(OnTimeout::Close, true, &drained, now), told);
 }

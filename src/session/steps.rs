@@ -1,4 +1,6 @@
-//! What the machine's actions do: hold, dial, join, dismiss.
+//! What the machine's actions do: hold, dial, join, dismiss; `confirming` what they do while the upstream has to confirm.
+
+mod confirming;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +13,7 @@ use super::{
     client::Client,
     compact::compact,
     drive::{Drive, Leg, blockers},
-    event::Input,
+    event::{Input, Patience},
     outcome::Outcome,
     standing::Standing,
     state::State,
@@ -130,7 +132,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
         self.pass();
-        Input::Connected
+        match &self.route().gate.confirm {
+            Some(rule) if self.gating.holds() => {
+                Input::Unconfirmed(Patience { timeout: rule.timeout, on_timeout: rule.on_timeout })
+            }
+            Some(_) | None => Input::Connected,
+        }
     }
 
     /// Notes under which verdict a gated session passes.
@@ -144,8 +151,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
-    pub(super) fn join(&mut self) {
+    /// The client gets the upstream's 101 if it has none.
+    fn relay_101(&mut self) {
         if !self.machine.is_accepted()
             && let Some(joined) = &self.joined
         {
@@ -156,23 +163,37 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.machine.accept();
             self.reply(Reply::Switch(head));
         }
+    }
+
+    /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
+    pub(super) fn join(&mut self) {
+        self.relay_101();
         match std::mem::replace(&mut self.client, Leg::Gone) {
-            Leg::Here(client) => {
-                let handover = client.hand_over();
-                self.ledger.received = handover.released.frames as u64;
-                self.lease = Some(handover.lease);
-                self.splice(handover.stream, handover.released.bytes, handover.unsent);
+            Leg::Here(client) => self.replay(*client),
+            Leg::Listening(listening) => {
+                self.passing = self.passing.filter(|_| listening.is_between_messages());
+                let (client, joined) = listening.hand_over();
+                self.joined = Some(joined);
+                self.replay(client);
             }
             Leg::Pending(upgrade) => self.client = Leg::Pending(upgrade),
             Leg::Gone => {}
         }
     }
 
+    fn replay(&mut self, client: Client<C>) {
+        let handover = client.hand_over();
+        self.ledger.received = handover.released.frames as u64;
+        self.lease = Some(handover.lease);
+        self.splice(handover.stream, handover.released.bytes, handover.unsent);
+    }
+
     /// The client's stream is there, with bytes that came glued to its request.
     pub(super) fn upgraded(&mut self, leg: Option<(C, Bytes)>) -> Option<Input> {
         self.client = Leg::Gone;
         let Some((stream, early)) = leg else { return Some(Input::ClientLost) };
-        if self.joined.is_some() {
+        let is_listening = self.machine.state() == State::Confirming;
+        if self.joined.is_some() && !is_listening {
             let mut frames = Boundary::default();
             frames.advance(&early);
             self.ledger.received = frames.data_frames();
@@ -181,17 +202,22 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         let limits = self.route().hold;
         let Some(lease) = self.lease.take() else { return Some(Input::ClientLost) };
-        let mut client = Box::new(Client::new(stream, Hold::new(&limits), lease, &limits));
+        self.client = Leg::Here(Box::new(Client::new(stream, Hold::new(&limits), lease, &limits)));
+        if is_listening {
+            self.listen();
+        }
+        let client = self.client.accepted_mut()?;
         let input = client.take(&early);
         if let Some(entry) = &self.entry {
             entry.held(client.hold().bytes(), client.hold().frames());
         }
-        self.client = Leg::Here(client);
         if let State::Closing(outcome) = self.machine.state() {
             self.say_farewell(outcome);
             return None;
         }
-        self.say(self.held_notice());
+        if !is_listening {
+            self.say(self.held_notice());
+        }
         input
     }
 
@@ -259,26 +285,31 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn say_farewell(&mut self, outcome: Outcome) {
         let farewell = outcome.farewell(&self.route().gate.close_codes);
-        let Some(farewell) = farewell else { return };
-        self.say(self.closing_notice(&farewell));
-        if let Leg::Here(client) = &mut self.client {
+        if let Some(farewell) = farewell {
+            self.say(self.closing_notice(&farewell));
+        }
+        if let (Some(client), Some(farewell)) = (self.client.accepted_mut(), farewell) {
             client.close(farewell.code, farewell.reason);
             self.house.metrics.close_sent(Side::Client, farewell.code);
         }
+        self.part_upstream(Some(outcome.upstream_code()));
     }
 
-    /// Puts a notice, or nothing, to the accepted client.
+    /// Puts a notice, or nothing, to the accepted client; inside a message of the upstream there is no place for one.
     fn say(&mut self, notice: Vec<u8>) {
-        if let Leg::Here(client) = &mut self.client {
-            client.say(notice);
+        match &mut self.client {
+            Leg::Here(client) => client.say(&notice),
+            Leg::Listening(listening) if listening.is_between_messages() => listening.client_mut().say(&notice),
+            Leg::Listening(_) | Leg::Pending(_) | Leg::Gone => {}
         }
     }
 
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
-        if let Leg::Here(client) = &mut self.client {
+        if let Some(client) = self.client.accepted_mut() {
             client.echo(closed);
         }
+        self.part_upstream(closed.code);
     }
 
     pub(super) fn stop_dialing(&mut self) {

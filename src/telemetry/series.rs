@@ -7,7 +7,7 @@ use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, I
 use super::family::Families;
 
 /// The states whose gauge and histogram exist from the start.
-pub const STATES: [&str; 6] = ["arrived", "held", "dialing", "replaying", "open", "closing"];
+pub const STATES: [&str; 7] = ["arrived", "held", "dialing", "confirming", "replaying", "open", "closing"];
 
 /// How a session can end, in the words of its outcome.
 pub(super) const OUTCOMES: [&str; 18] = [

@@ -39,6 +39,13 @@ pub struct Joined<S> {
     pub head: Box<response::Parts>,
 }
 
+impl<S> Joined<S> {
+    /// The items of the 101's Sec-WebSocket-Extensions.
+    pub fn extensions(&self) -> impl Iterator<Item = &str> {
+        tokens(&self.head.headers, header::SEC_WEBSOCKET_EXTENSIONS)
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -37,6 +37,22 @@ impl Boundary {
         }
     }
 
+    /// Takes bytes up to the end of the frame under way, or all of them, and says how many. None between two frames.
+    #[must_use]
+    pub fn finish_frame(&mut self, bytes: &[u8]) -> usize {
+        let mut left = bytes;
+        while !left.is_empty() && !self.lost && !self.is_between_frames() {
+            left = if self.payload_left > 0 { self.skip_payload(left) } else { self.take_header(left) };
+        }
+        if self.lost { bytes.len() } else { bytes.len() - left.len() }
+    }
+
+    /// What came is no stream of frames.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// The stream stands between two frames, so a frame may be put here.
     #[must_use]
     pub fn is_between_frames(&self) -> bool {

@@ -4,6 +4,8 @@ use super::header::{Header, MAX_CONTROL, Opcode, apply_mask};
 
 /// Orderly end.
 pub const NORMAL: u16 = 1000;
+/// This end leaves.
+pub const GOING_AWAY: u16 = 1001;
 /// The peer broke RFC 6455.
 pub const PROTOCOL_ERROR: u16 = 1002;
 /// A text message, or a Close reason, is not UTF-8.

@@ -39,6 +39,8 @@ pub struct Scanner {
     message: Option<Message>,
     frames: usize,
     closed: Option<ClientClose>,
+    keeps_pongs: bool,
+    has_extensions: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,15 @@ impl Scanner {
             message: None,
             frames: 0,
             closed: None,
+            keeps_pongs: false,
+            has_extensions: false,
         }
+    }
+
+    /// The client hears the upstream from here on: its pongs may be answers to the upstream's pings, and are kept.
+    /// `has_extensions`: the two agreed on some, so that reserved bits and the text under them are their business.
+    pub fn hear_upstream(&mut self, has_extensions: bool) {
+        (self.keeps_pongs, self.has_extensions) = (true, has_extensions);
     }
 
     /// Takes the next bytes: appends to `keep` what the backend should get and to `answers` the pongs that are due. Returns
@@ -136,7 +146,7 @@ impl Scanner {
     }
 
     fn begin_frame(&mut self, header: &Header, length: usize) -> Result<(), Violation> {
-        if header.rsv != 0 {
+        if header.rsv != 0 && !self.has_extensions {
             return Err(protocol("reserved bits set without an extension"));
         }
         if header.mask.is_none() {
@@ -155,9 +165,8 @@ impl Scanner {
             (Some(_), Opcode::Text | Opcode::Binary) => return Err(protocol("new message inside a message")),
             _ => {}
         }
-        let message = self
-            .message
-            .get_or_insert_with(|| Message { bytes: 0, utf8: (header.opcode == Opcode::Text).then(Utf8::default) });
+        let message =
+            self.message.get_or_insert_with(|| Message { bytes: 0, utf8: is_plain_text(header).then(Utf8::default) });
         message.bytes = message.bytes.saturating_add(header.payload).saturating_add(length as u64);
         if message.bytes > self.most_message {
             return Err(Violation { code: close::TOO_BIG, what: "message larger than may be held" });
@@ -205,6 +214,7 @@ impl Scanner {
     fn end_frame(&mut self, frame: &Frame, keep: &mut Vec<u8>, answers: &mut Vec<u8>) -> Result<(), Violation> {
         match frame.header.opcode {
             Opcode::Ping => answers.extend(close::control(Opcode::Pong, &frame.control, None)),
+            Opcode::Pong if self.keeps_pongs => keep.extend(frame.to_wire()),
             Opcode::Pong => {}
             Opcode::Close => {
                 self.closed = Some(check_close(&frame.control)?);
@@ -250,6 +260,11 @@ impl From<Malformed> for Violation {
             Malformed::LengthNotMinimal => protocol("frame length not in its shortest form"),
         }
     }
+}
+
+/// Text that no extension has changed.
+fn is_plain_text(header: &Header) -> bool {
+    header.opcode == Opcode::Text && header.rsv == 0
 }
 
 const NOT_UTF8: Violation = Violation { code: close::INVALID_PAYLOAD, what: "text is not UTF-8" };

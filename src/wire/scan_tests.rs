@@ -45,6 +45,32 @@ fn a_ping_is_answered_and_a_pong_dropped_even_between_fragments() {
 }
 
 #[test]
+fn a_pong_of_a_client_that_hears_the_upstream_is_kept_in_its_place_and_a_ping_is_not() {
+    let [head, tail] = [frame(false, Opcode::Text, b"a"), frame(true, Opcode::Continuation, b"b")];
+    let pong = frame(true, Opcode::Pong, b"yes");
+    let (mut keep, mut answers) = (Vec::new(), Vec::new());
+    let mut scanner = Scanner::new(ROOMY);
+    scanner.hear_upstream(false);
+    let stream = [&head[..], &frame(true, Opcode::Ping, b"hey"), &pong, &tail].concat();
+    assert_eq!(scanner.scan(&stream, &mut keep, &mut answers), Ok(None));
+    assert_eq!((scanner.frames(), keep), (2, [head, pong, tail].concat()));
+    assert_eq!(answers, [&[0x8a, 3], b"hey".as_slice()].concat());
+}
+
+#[test]
+fn what_an_extension_has_marked_is_not_taken_for_text() {
+    let mut compressed = frame(true, Opcode::Text, b"\xff\xfe");
+    compressed[0] |= 0x40;
+    let scan = |has_extensions, bytes: &[u8]| {
+        let mut scanner = Scanner::new(ROOMY);
+        scanner.hear_upstream(has_extensions);
+        scanner.scan(bytes, &mut Vec::new(), &mut Vec::new()).map_err(|violation| violation.code)
+    };
+    assert_eq!((scan(true, &compressed), scan(false, &compressed)), (Ok(None), Err(close::PROTOCOL_ERROR)));
+    assert_eq!(scan(true, &frame(true, Opcode::Text, b"\xff\xfe")), Err(close::INVALID_PAYLOAD));
+}
+
+#[test]
 fn a_close_is_kept_and_nothing_counts_after_it() {
     let close = close::masked_frame(1000, "bye", KEY);
     let stream = [&close[..], &frame(true, Opcode::Text, b"late")].concat();

@@ -3,6 +3,7 @@
 
 mod cli;
 mod close_codes;
+mod confirm;
 mod degraded;
 mod dependencies;
 mod deploy;

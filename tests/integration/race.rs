@@ -7,6 +7,7 @@
 mod backend;
 mod client;
 mod column;
+mod confirm;
 mod late;
 mod restarts;
 pub(crate) mod sidecar;
@@ -39,6 +40,9 @@ const WAIT_AT_MOST: Duration = Duration::from_secs(150);
 /// Longer than any boot on any machine: no client of the lab may be told to come back later.
 const GATE: &str = "check = \"/health/ready\"\n[gate]\nhold_timeout = \"140s\"\n";
 
+/// The product's own word for a connection that is registered; a wait as patient as the gate's.
+const CONFIRM: &str = "confirm = { json = { \"/connection_ready\" = true }, timeout = \"140s\" }\n";
+
 /// One cold start.
 #[derive(Clone, Debug)]
 struct Lab {
@@ -57,6 +61,8 @@ struct Lab {
 enum Via {
     Nothing,
     Readygate,
+    /// The same, told by which message the product says that a connection is registered.
+    Confirm,
 }
 
 /// Clients under way.
@@ -191,7 +197,7 @@ impl Lab {
     /// One cold start, and what became of everybody.
     async fn run(&self, via: Via) -> Column {
         let mut backend = Backend::start(self, 0).await;
-        let gate = (via == Via::Readygate).then(|| Sidecar::start(backend.address, GATE));
+        let gate = via.config().map(|config| Sidecar::start(backend.address, &config));
         if self.bind != "late" {
             backend.listening().await;
         }
@@ -202,8 +208,7 @@ impl Lab {
         }
         let traces = crowd.join().await;
         let ready = backend.ready().await;
-        let name = if gate.is_some() { "through readygate" } else { "direct" };
-        let mut column = Column::new(name, &traces, self.manner.messages, &backend.ledger().await, ready);
+        let mut column = Column::new(via.name(), &traces, self.manner.messages, &backend.ledger().await, ready);
         if let Some(gate) = gate {
             column.books = Some(books(&gate).await);
         }
@@ -267,6 +272,25 @@ impl Lab {
         let soft: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
         let wanted = 2 * self.clients + 200;
         assert!(soft >= wanted, "{wanted} open files are needed and {soft} allowed: ulimit -Sn \"$(ulimit -Hn)\"");
+    }
+}
+
+impl Via {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "direct",
+            Self::Readygate => "through readygate",
+            Self::Confirm => "through readygate, confirmed",
+        }
+    }
+
+    /// None without a readygate.
+    fn config(self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Readygate => Some(GATE.to_owned()),
+            Self::Confirm => Some([GATE, CONFIRM].concat()),
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Checker<'_, '_> {
         statuses
     }
 
-    fn pointers(
+    pub(super) fn pointers(
         &mut self,
         path: &KeyPath,
         expected: BTreeMap<String, serde_json::Value>,
@@ -76,7 +76,7 @@ impl Checker<'_, '_> {
         expected.into_iter().collect()
     }
 
-    fn text(&mut self, path: &KeyPath, text: Option<String>) -> Option<String> {
+    pub(super) fn text(&mut self, path: &KeyPath, text: Option<String>) -> Option<String> {
         if text.as_ref().is_some_and(String::is_empty) {
             self.push(path.clone(), "text is empty, and every body contains that", "name a part of the body");
         }

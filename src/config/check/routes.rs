@@ -142,6 +142,7 @@ impl Checker<'_, '_> {
         let subprotocols = raw.subprotocols.clone().map(|list| self.subprotocols(at, list));
         let allowed_origins = raw.allowed_origins.as_ref().map(|list| self.origins(at, list));
         let hold_timeout = raw.hold_timeout.map(|time| self.time(at.key("hold_timeout"), time));
+        let confirm = raw.confirm.clone().map(|confirm| self.confirm(at, confirm));
         let release_concurrency = raw.release.as_ref().map(|release| self.release(at, release));
         let close_codes = raw.close_codes.as_ref().map(|codes| self.close_codes(at, codes));
         let rollout = self.route_rollout(at, raw, &common.rollout);
@@ -153,6 +154,7 @@ impl Checker<'_, '_> {
             allowed_origins: allowed_origins.unwrap_or_else(|| common.allowed_origins.clone()),
             hold_timeout: hold_timeout.unwrap_or(common.hold_timeout),
             on_timeout: raw.on_timeout.unwrap_or(common.on_timeout),
+            confirm: confirm.or_else(|| common.confirm.clone()),
             release_concurrency: release_concurrency.unwrap_or(common.release_concurrency),
             close_codes: close_codes.unwrap_or_else(|| common.close_codes.clone()),
         }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod checks;
+mod confirm;
 mod dependencies;
 mod environment;
 mod file;

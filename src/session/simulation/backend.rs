@@ -14,10 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     client::parted,
-    frames::{self, BINARY, CLOSE, PING, TEXT},
-    line::{self, Ending, Line, Socket, Weather},
+    frames::{self, BINARY, CLOSE, CONTINUATION, PING, TEXT},
+    line::{self, Confirmation, Ending, Line, Socket, Weather},
 };
 use crate::{
+    config::{Confirm, OnTimeout},
     dial::{DialError, DialFault},
     gate::Gate,
     upstream::{Answer, Fault, Joined, Upstream},
@@ -25,6 +26,9 @@ use crate::{
 
 /// Tells the backend whose dial it is.
 pub(super) const SESSION: &str = "x-session";
+
+/// What confirms a connection.
+pub(super) const READY: &str = "u ready";
 
 /// Sec-WebSocket-Accept of session `index`.
 pub(super) fn accept_of(index: usize) -> HeaderValue {
@@ -88,6 +92,8 @@ pub(super) struct Dialed {
 pub(super) struct Backend {
     pub(super) gate: Gate,
     pub(super) weather: Weather,
+    /// What it has to say after its 101.
+    pub(super) confirm: Option<Arc<Confirm>>,
     /// One dial in so many is refused.
     pub(super) refuses_one_in: u32,
     pub(super) rng: Mutex<Rng>,
@@ -172,8 +178,15 @@ impl Backend {
         if manner == Manner::Resets {
             line.reset_after(rng.usize(0..600));
         }
-        let frames: Vec<Vec<u8>> = (0..rng.usize(0..6)).map(|number| frame(rng, number)).collect();
-        let all = frames.concat();
+        let mut all = some_frames(rng);
+        if let Some(confirm) = &self.confirm {
+            let says = rng.u8(0..4) > 0;
+            all.extend(confirmation(rng, confirm, says));
+            let after = if says { all.len() } else { usize::MAX };
+            let waived = (confirm.on_timeout == OnTimeout::Pass).then(|| Instant::now() + confirm.timeout);
+            line.wait_for(Confirmation { after, waived });
+            all.extend(some_frames(rng));
+        }
         let early = if rng.bool() { rng.usize(0..=all.len()) } else { 0 };
         line.sent_elsewhere(&all[..early]);
         self.dials.lock().unwrap()[index].line = Some(line.clone());
@@ -208,6 +221,32 @@ fn fault(fault: DialFault) -> Fault {
 fn declined(status: u16) -> Response<crate::upstream::Body> {
     let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed();
     Response::builder().status(status).body(body).unwrap()
+}
+
+fn some_frames(rng: &mut Rng) -> Vec<u8> {
+    (0..rng.usize(0..6)).flat_map(|number| frame(rng, number)).collect()
+}
+
+/// Messages that are not the one, and if it `says` so, the one that is: in one frame or several, pings between.
+fn confirmation(rng: &mut Rng, confirm: &Confirm, says: bool) -> Vec<u8> {
+    let long = format!("{READY}{}", " ".repeat(confirm.message_bytes));
+    let mut all = match rng.u8(0..3) {
+        0 => frames::build(true, BINARY, READY.as_bytes(), None),
+        1 => frames::build(true, TEXT, long.as_bytes(), None),
+        _ => frames::build(true, PING, READY.as_bytes(), None),
+    };
+    if !says {
+        return all;
+    }
+    let length = READY.len().div_ceil(rng.usize(1..4));
+    for (part, payload) in READY.as_bytes().chunks(length).enumerate() {
+        let (opcode, fin) = (if part == 0 { TEXT } else { CONTINUATION }, (part + 1) * length >= READY.len());
+        all.extend(frames::build(fin, opcode, payload, None));
+        if !fin && rng.bool() {
+            all.extend(frames::build(true, PING, b"u between", None));
+        }
+    }
+    all
 }
 
 fn frame(rng: &mut Rng, number: usize) -> Vec<u8> {

@@ -15,10 +15,13 @@ use fastrand::Rng;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::hold::budget::Budget;
+
+/// The first byte of a Close.
+const CLOSING: u8 = 0x88;
 
 /// What goes wrong on the way.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,13 @@ pub(super) struct Weather {
 pub(super) enum Ending {
     Eof,
     Reset,
+}
+
+/// When the code may write: once it has read so many bytes, or at that time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Confirmation {
+    pub(super) after: usize,
+    pub(super) waived: Option<Instant>,
 }
 
 /// What a socket has seen, for the checks.
@@ -56,6 +66,8 @@ pub(super) struct Log {
     pub(super) window: usize,
     /// After so many taken bytes the peer resets.
     pub(super) reset_after: Option<usize>,
+    /// What the peer must have said before it is written to.
+    pub(super) confirmation: Option<Confirmation>,
     /// The code has ended its side.
     pub(super) shut: bool,
     pub(super) dropped: bool,
@@ -91,6 +103,7 @@ pub(super) fn connect(rng: &mut Rng, weather: Weather, window: usize, budget: Op
         taken: Vec::new(),
         window,
         reset_after: None,
+        confirmation: None,
         shut: false,
         dropped: false,
         readers: None,
@@ -143,6 +156,10 @@ impl Line {
         self.log().reset_after = Some(count);
     }
 
+    pub(super) fn wait_for(&self, confirmation: Confirmation) {
+        self.log().confirmation = Some(confirmation);
+    }
+
     /// Returns after the code has written or ended something since the last call.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
@@ -175,6 +192,14 @@ impl Log {
         let Some(budget) = &self.budget else { return };
         assert!(budget.bytes() <= budget.limits().0, "{} bytes of the budget {:?}", budget.bytes(), budget.limits());
         assert!(budget.sessions() <= budget.limits().1, "{} sessions of the budget", budget.sessions());
+    }
+
+    /// Before its confirmation a peer hears nothing but a Close.
+    fn check_confirmed(&self, bytes: &[u8]) {
+        let Some(Confirmation { after, waived }) = self.confirmation else { return };
+        let is_confirmed = self.read >= after || waived.is_some_and(|at| Instant::now() >= at);
+        let first = self.taken.first().or(bytes.first());
+        assert!(is_confirmed || first == Some(&CLOSING), "written before the confirmation: {bytes:?}");
     }
 
     fn read(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
@@ -243,6 +268,7 @@ impl AsyncWrite for Socket {
         }
         let mut log = socket.line.log();
         log.check_budget();
+        log.check_confirmed(bytes);
         if log.taken.len() >= log.window && !log.is_reset() {
             log.writers = Some(cx.waker().clone());
             return Poll::Pending;

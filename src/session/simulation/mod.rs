@@ -22,7 +22,7 @@ use std::{
     thread,
 };
 
-use self::{backend::Reaction, scene::Scene};
+use self::{backend::Reaction, line::Line, scene::Scene};
 use super::Reply;
 
 /// Enough for every kind of fault to meet every stage; seconds of a debug build.
@@ -53,6 +53,8 @@ const MUST_HAPPEN: &[&str] = &[
     "outcome upstream_unreachable",
     "outcome upstream_timeout",
     "outcome bad_handshake",
+    "outcome confirm_timeout",
+    "outcome unconfirmed",
     "outcome upstream_lost",
     "outcome drained",
     "dial Refused",
@@ -98,6 +100,8 @@ const MUST_HAPPEN: &[&str] = &[
     "notices",
     "bytes glued",
     "frames delivered",
+    "replays after a confirmation",
+    "replays without one",
     "frames refused",
 ];
 
@@ -168,12 +172,22 @@ fn cover(scene: &Scene, coverage: &mut Coverage) {
         count("bytes glued".to_owned(), session.plan.glued as u64);
     }
     for dial in &scene.dials {
+        if let Some(confirms) = dial.line.as_ref().and_then(replayed) {
+            count(format!("replays {}", if confirms { "after a confirmation" } else { "without one" }), 1);
+        }
         count(format!("dial {:?}", dial.reaction), 1);
         count("bytes to upstreams".to_owned(), dial.line.as_ref().map_or(0, |line| line.log().taken.len() as u64));
     }
     let books = scene.house.metrics.books();
     count("frames delivered".to_owned(), books.delivered);
     count("frames refused".to_owned(), books.refused);
+}
+
+/// Whether an upstream that had to confirm did, if it then got data.
+fn replayed(line: &Line) -> Option<bool> {
+    let log = line.log();
+    let confirmation = log.confirmation.as_ref()?;
+    frames::split(&log.taken).0.iter().any(frames::Frame::is_data).then(|| log.read >= confirmation.after)
 }
 
 fn label(reply: Option<&Reply>) -> &'static str {

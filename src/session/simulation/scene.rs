@@ -17,12 +17,12 @@ use tokio::{
 };
 
 use super::{
-    backend::{Backend, Dialed, SESSION, accept_of},
+    backend::{Backend, Dialed, READY, SESSION, accept_of},
     client::{self, Manner, Plan},
     line::{self, Line, Socket, Weather},
 };
 use crate::{
-    config::{Accept, Config, Environment, Mode, OnTimeout, WhenFull},
+    config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
     drain::Drain,
     gate::{Class, Failure, Gate},
     hold::budget::Budget,
@@ -208,6 +208,7 @@ fn house(config: Config, weather: Weather, rng: &mut Rng) -> Arc<House<Backend>>
     let upstream = Backend {
         gate: gate.clone(),
         weather,
+        confirm: config.gate.confirm.clone().filter(|_| config.gate.mode == Mode::Enforce),
         refuses_one_in: [2, 5, 100][rng.usize(..3)],
         rng: Mutex::new(rng.fork()),
         dials: Arc::default(),
@@ -232,6 +233,7 @@ fn configuration(rng: &mut Rng) -> Config {
     config.gate.hold_timeout = Duration::from_secs([2, 8, 30][rng.usize(..3)]);
     config.gate.on_timeout = if rng.u8(0..4) == 0 { OnTimeout::Pass } else { OnTimeout::Close };
     config.gate.release_concurrency = NonZeroUsize::new(rng.usize(1..4)).unwrap();
+    config.gate.confirm = (rng.u8(0..3) == 0).then(|| Arc::new(confirm(rng)));
     config.hold.connection_bytes = [300, 2_000, 20_000][rng.usize(..3)];
     config.hold.connection_frames = [3, 20, 1_000][rng.usize(..3)];
     config.hold.total_bytes = [400, 3_000, 1 << 20][rng.usize(..3)];
@@ -242,6 +244,16 @@ fn configuration(rng: &mut Rng) -> Config {
     config.features.client_notices = rng.u8(0..3) == 0;
     (config.routes[0].gate, config.routes[0].hold) = (config.gate.clone(), config.hold);
     config
+}
+
+fn confirm(rng: &mut Rng) -> Confirm {
+    Confirm {
+        json: Vec::new(),
+        text: Some(READY.to_owned()),
+        timeout: Duration::from_millis([100, 1_000, 20_000][rng.usize(..3)]),
+        on_timeout: if rng.u8(0..3) == 0 { OnTimeout::Pass } else { OnTimeout::Close },
+        message_bytes: 100,
+    }
 }
 
 /// What the unit tests of a session start from, too.

@@ -30,6 +30,9 @@ const NOTICE_HEADER: usize = 4;
 /// Held, then one on passing or on closing.
 const MOST_NOTICES: usize = 2;
 
+/// The last frame of its message.
+const FIN: u8 = 0x80;
+
 /// How a notice begins, and no message of a simulated backend.
 pub(super) const NOTICE: &[u8] = br#"{"type":"readygate""#;
 
@@ -49,6 +52,8 @@ struct Streams<'s> {
     answers: Vec<u8>,
     /// All that the client took.
     told: Vec<u8>,
+    /// How much the upstream sent up to its confirmation, if it has to confirm.
+    confirms: Option<usize>,
 }
 
 /// What the client was told, in the order in which it must come.
@@ -104,7 +109,9 @@ impl<'s> Streams<'s> {
             (log.taken.clone(), log.sent.clone())
         });
         let (client, told) = (log.sent.clone(), log.taken.clone());
-        Self { session, dialed, client, read: log.read, upstream, answers, told }
+        let confirmation = dialed.and_then(|dial| dial.line.as_ref()?.log().confirmation);
+        let confirms = confirmation.map(|confirmation| confirmation.after);
+        Self { session, dialed, client, read: log.read, upstream, answers, told, confirms }
     }
 
     /// The upstream has the client's bytes in order, but for the pings and pongs at the front that readygate took itself.
@@ -118,7 +125,8 @@ impl<'s> Streams<'s> {
                 return answered;
             }
             if let Some(rest) = left.strip_prefix(frame.raw.as_slice()) {
-                passed_control |= matches!(frame.opcode, PING | PONG);
+                // A pong that came before the confirmation is kept for the upstream; a ping then is not.
+                passed_control |= frame.opcode == PING || (frame.opcode == PONG && self.confirms.is_none());
                 closed |= frame.opcode == CLOSE;
                 left = rest;
             } else if frame.raw.starts_with(left) {
@@ -136,18 +144,38 @@ impl<'s> Streams<'s> {
         answered
     }
 
-    /// Only a drain puts a Close to the upstream: masked, 1012, and last.
+    /// Only a drain puts a Close to the upstream, masked, 1012, and last; but for one that has to confirm.
     fn check_own_close(&self, bytes: &[u8]) {
         let (all, rest) = frames::split(bytes);
         assert!(all.len() <= 1 && bytes[0] == 0x88, "the upstream got what the client did not send: {bytes:?}");
         for close in all {
+            if self.confirms.is_some() && close.raw == self.upstream {
+                return self.check_goodbye(&close);
+            }
             assert_eq!((close.close_code(), rest.len()), (Some(1012), 0), "{close:?}");
             assert!(close.raw[1] & 0x80 != 0, "a Close to the upstream without a mask");
             assert_eq!(self.session.outcome, Outcome::Drained);
         }
     }
 
+    /// An upstream that has to confirm may be told before it does, and nothing else: what it said itself, what the client
+    /// did, or why readygate ends the session.
+    fn check_goodbye(&self, close: &Frame) {
+        let same = |frame: &Frame| frame.opcode == CLOSE && frame.close_code() == close.close_code();
+        let closes = |stream: &[u8]| frames::split(stream).0.iter().any(same);
+        assert!(close.raw[1] & 0x80 != 0, "a Close to the upstream without a mask");
+        match self.session.outcome {
+            Outcome::Unconfirmed => assert!(closes(&self.answers), "{close:?} answers nothing"),
+            Outcome::ClientGone => assert!(closes(&self.client), "{close:?} says what the client did not"),
+            Outcome::Drained => assert_eq!(close.close_code(), Some(1012)),
+            outcome => assert_eq!(close.close_code(), Some(1001), "{outcome:?}"),
+        }
+    }
+
     fn told(&self) -> Told {
+        if self.confirms.is_some() {
+            return self.told_meanwhile();
+        }
         let mut left = self.told.as_slice();
         let mut pongs = Vec::new();
         let sends_first = frames::first(&self.answers).map(|frame| frame.raw);
@@ -162,6 +190,33 @@ impl<'s> Streams<'s> {
         }
         let relayed = self.relayed(left);
         let (mut own, rest) = frames::split(&left[relayed..]);
+        let close = own.pop();
+        assert!(own.is_empty(), "the client got what nobody sent: {own:?}");
+        Told { pongs, relayed, close, cut_short: rest.len() }
+    }
+
+    /// While the upstream has to confirm, frames of ours may stand between any two of its own.
+    fn told_meanwhile(&self) -> Told {
+        let (mut left, mut relayed, mut pongs) = (self.told.as_slice(), 0, Vec::new());
+        let mut is_inside_message = false;
+        while let Some(frame) = frames::first(left) {
+            let is_notice = frame.opcode == TEXT && frame.payload.starts_with(NOTICE);
+            let is_ours = is_notice || frame.opcode == PONG || (frame.opcode == PING && frame.payload.is_empty());
+            if self.answers[relayed..].starts_with(&frame.raw) {
+                relayed += frame.raw.len();
+                is_inside_message = if frame.is_data() { frame.raw[0] & FIN == 0 } else { is_inside_message };
+            } else if is_ours {
+                assert!(!is_notice || !is_inside_message, "a notice inside a message of the upstream");
+                pongs.extend((frame.opcode == PONG).then_some(frame.payload));
+            } else {
+                break;
+            }
+            left = &left[frame.raw.len()..];
+        }
+        if self.answers[relayed..].starts_with(left) {
+            (relayed, left) = (relayed + left.len(), &[]);
+        }
+        let (mut own, rest) = frames::split(left);
         let close = own.pop();
         assert!(own.is_empty(), "the client got what nobody sent: {own:?}");
         Told { pongs, relayed, close, cut_short: rest.len() }
@@ -187,7 +242,7 @@ impl<'s> Streams<'s> {
         let pings: Vec<Vec<u8>> =
             frames::split(&self.client).0.into_iter().filter(|f| f.opcode == PING).map(|f| f.payload).collect();
         assert!(pings.starts_with(&told.pongs), "pongs {:?} for pings {pings:?}", told.pongs);
-        if told.relayed > NOTICE_HEADER {
+        if told.relayed > self.confirms.unwrap_or_default().saturating_add(NOTICE_HEADER) {
             assert!(told.pongs.len() >= answered.len(), "a ping was taken and not answered");
         }
     }
@@ -310,8 +365,8 @@ fn data_frames(bytes: &[u8]) -> usize {
 /// DESIGN's table, once more.
 fn expected_code(outcome: Outcome) -> Option<u16> {
     match outcome {
-        Outcome::Completed | Outcome::ClientGone => None,
-        Outcome::HoldTimeout | Outcome::HoldFull | Outcome::TooMany => Some(1013),
+        Outcome::Completed | Outcome::ClientGone | Outcome::Unconfirmed => None,
+        Outcome::HoldTimeout | Outcome::HoldFull | Outcome::TooMany | Outcome::ConfirmTimeout => Some(1013),
         Outcome::TooBig => Some(1009),
         Outcome::ProtocolError => Some(1002),
         Outcome::InvalidPayload => Some(1007),

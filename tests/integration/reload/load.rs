@@ -20,7 +20,8 @@ const OPENED: usize = 250;
 const HELD: usize = 250;
 
 /// Each is set by one reload, and taken back by the next.
-const SWITCHES: [&str; 15] = [
+const SWITCHES: [&str; 16] = [
+    "gate.confirm = { json = { \"/ready\" = true } }",
     "features.early_accept = false",
     "features.degraded_mode = false",
     "features.client_notices = true",
