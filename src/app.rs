@@ -1,62 +1,45 @@
 //! Builds the parts from a configuration, starts them in order, stops them in order.
+//!
+//! `reign` is the configuration in force and what was built from it, one generation after another; `error` is what keeps
+//! one from being built.
 
-use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Instant};
+mod error;
+mod reign;
+
+use std::{
+    future::{Future, pending},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
 
 use tokio::{
     net::TcpListener,
     task::JoinSet,
     time::{sleep, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
+pub use self::error::StartError;
+use self::reign::Reign;
 use crate::{
-    admin::{self, View},
-    config::{Check, Config},
-    dial::{DialError, Dialer},
-    drain::Drain,
-    gate::{Gate, Plan},
-    hold::budget::Budget,
-    http::{Proxy, Site},
-    listen::{
-        self, BindError,
-        tls::{TlsError, acceptor},
-    },
-    probe::{self, Probe, ProbeError, Timing},
-    session::{House, deferral::Deferrals, registry::Registry},
-    telemetry::{metrics::Metrics, millis},
-    upstream::Backend,
+    admin::{self, Reloading, View},
+    config::Config,
+    gate::Gate,
+    http::Site,
+    listen,
+    reload::Watch,
+    session::registry::Registry,
+    telemetry::millis,
 };
-
-/// Why the process cannot start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    Bind(BindError),
-    /// The certificate of the public port cannot be used.
-    Tls(TlsError),
-    /// `upstream.url` or `upstream.ca` cannot be used.
-    Upstream(DialError),
-    /// A check cannot be run.
-    Check {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        error: ProbeError,
-    },
-}
 
 /// A readygate that has bound its ports and built its parts, and does nothing yet.
 pub struct App {
     public: TcpListener,
     admin: TcpListener,
-    tls: Option<TlsAcceptor>,
-    probes: Probes,
-    site: Arc<Site>,
-    view: Arc<View>,
+    reign: Reign,
+    watch: Option<Watch>,
 }
-
-struct Probes(Vec<(Check, Box<dyn Probe>)>);
 
 impl App {
     /// Binds the ports and builds the parts. Must be called in a runtime.
@@ -66,25 +49,15 @@ impl App {
     pub fn new(config: Config) -> Result<Self, StartError> {
         let public = listen::bind("server.listen", config.server.listen)?;
         let admin = listen::bind("admin.listen", config.admin.listen)?;
-        let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
-        let plan = Plan::of(&config);
-        let probes = Probes::build(&plan)?;
-        let dialer = Dialer::new(&config.upstream.target, config.upstream.connect_timeout)?;
-        let metrics = Metrics::new();
-        let house = House {
-            gate: Gate::of(&plan, Arc::clone(&metrics)),
-            budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
-            registry: Registry::new(Arc::clone(&metrics)),
-            metrics,
-            deferrals: Deferrals::default(),
-            drain: Drain::new(config.drain.timeout),
-            upstream: Backend::new(dialer.clone(), config.upstream.handshake_timeout),
-            config,
-        };
-        let view = view(&house);
-        let proxy = Proxy::new(dialer, &house.config.upstream.target);
-        let site = Site { house: Arc::new(house), proxy, tasks: TaskTracker::new() };
-        Ok(Self { public, admin, tls, probes, site: Arc::new(site), view })
+        Ok(Self { public, admin, reign: Reign::new(config)?, watch: None })
+    }
+
+    /// The same, with a file that is looked after: a change of it comes into force while the app runs.
+    #[must_use]
+    pub fn watching(mut self, watch: Watch) -> Self {
+        self.view().set_reloading(Reloading { asks: watch.asker(), standing: watch.standing() });
+        self.watch = Some(watch);
+        self
     }
 
     /// The public address.
@@ -106,31 +79,45 @@ impl App {
     /// The gate, for whoever runs the app in their own process.
     #[must_use]
     pub fn gate(&self) -> Gate {
-        self.site.house.gate.clone()
+        self.view().gate()
     }
 
     /// The sessions, for the same.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
-        Arc::clone(&self.site.house.registry)
+        Arc::clone(&self.reign.site().house.registry)
+    }
+
+    fn view(&self) -> &Arc<View> {
+        self.reign.view()
     }
 
     /// Runs until `shutdown` resolves or an operator asks for it, and then drains; returns when nothing is left or the drain's time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { public, admin, mut reign, watch } = self;
         let mut background = JoinSet::new();
         let stop_admin = CancellationToken::new();
-        background.spawn(admin::serve(self.admin, Arc::clone(&self.view), stop_admin.clone()));
-        self.probes.spawn(&self.site, &mut background);
-        let tls = self.tls;
-        background.spawn(listen::serve(self.public, Arc::clone(&self.site), tls));
-        self.view.set_bound();
+        let view = Arc::clone(reign.view());
+        background.spawn(admin::serve(admin, Arc::clone(&view), stop_admin.clone()));
+        reign.begin();
+        background.spawn(listen::serve(public, reign.sites()));
+        view.set_bound();
         tokio::select! {
+            biased;
             () = shutdown => {}
-            () = self.view.asked_to_drain() => tracing::info!("an operator asked for the drain"),
+            () = view.asked_to_drain() => tracing::info!("an operator asked for the drain"),
+            () = follow(watch, &mut reign) => {}
         }
-        drain(&self.site).await;
+        drain(&reign.site()).await;
         stop_admin.cancel();
     }
+}
+
+/// Lets every configuration that the file comes to hold come into force.
+async fn follow(watch: Option<Watch>, reign: &mut Reign) {
+    let Some(watch) = watch else { return pending().await };
+    let metrics = Arc::clone(&reign.site().house.metrics);
+    watch.run(&metrics, |proposal| reign.succeed(proposal).map_err(|error| error.to_string())).await;
 }
 
 /// Tells, waits, cuts, waits: all within the drain's time.
@@ -154,74 +141,4 @@ async fn drain(site: &Site) {
     }
     let left = house.registry.count();
     tracing::info!(took_ms = millis(began.elapsed()), left, "drained");
-}
-
-fn view(house: &House<Backend>) -> Arc<View> {
-    View::new(
-        house.gate.clone(),
-        Arc::clone(&house.metrics),
-        Arc::clone(&house.registry),
-        Arc::clone(&house.budget),
-        Arc::new(house.config.clone()),
-        Instant::now(),
-    )
-}
-
-impl Probes {
-    fn build(plan: &Plan) -> Result<Self, StartError> {
-        let built = plan.checks.iter().map(|planned| {
-            let check = planned.check.clone();
-            match probe::build(&check) {
-                Ok(probe) => Ok((check, probe)),
-                Err(error) => Err(StartError::Check { name: check.name, error }),
-            }
-        });
-        built.collect::<Result<_, _>>().map(Self)
-    }
-
-    fn spawn(self, site: &Site, background: &mut JoinSet<()>) {
-        let house = &site.house;
-        if house.config.upstream.check_is_guess {
-            tracing::warn!(
-                "upstream.check is not set: a port that takes connections stands for readiness, which it is not; \
-                 set upstream.check to a path that answers 200 only when the backend can serve"
-            );
-        }
-        let timing = Timing::of(&house.config);
-        for (index, (check, probe)) in self.0.into_iter().enumerate() {
-            let (gate, metrics) = (house.gate.clone(), Arc::clone(&house.metrics));
-            background.spawn(probe::run::run(index, check, probe, gate, metrics, timing));
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(error) => error.fmt(f),
-            Self::Tls(error) => error.fmt(f),
-            Self::Upstream(error) => write!(f, "upstream.url: {error}"),
-            Self::Check { name, error } => write!(f, "check {name}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<BindError> for StartError {
-    fn from(error: BindError) -> Self {
-        Self::Bind(error)
-    }
-}
-
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error)
-    }
-}
-
-impl From<DialError> for StartError {
-    fn from(error: DialError) -> Self {
-        Self::Upstream(error)
-    }
 }

@@ -1,6 +1,9 @@
 //! Going down on one deadline: tell the held, let the open finish, cut what is left.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +22,7 @@ pub struct Drain {
 
 #[derive(Debug)]
 struct Inner {
-    timeout: Duration,
+    timeout: Mutex<Duration>,
     begun: CancellationToken,
     cut: CancellationToken,
 }
@@ -28,8 +31,16 @@ impl Drain {
     /// A drain that, once begun, has `timeout` to its end.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
+        let timeout = Mutex::new(timeout);
         let inner = Inner { timeout, begun: CancellationToken::new(), cut: CancellationToken::new() };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Gives it another time, if it has not begun.
+    pub fn set_timeout(&self, timeout: Duration) {
+        if !self.has_begun() {
+            *self.inner.timeout.lock().unwrap_or_else(PoisonError::into_inner) = timeout;
+        }
     }
 
     /// Begins it.
@@ -56,7 +67,7 @@ impl Drain {
     /// Returns when it is one held session's turn to be told: at a random moment of the first half.
     pub async fn told(&self) {
         self.begun().await;
-        sleep(self.inner.timeout.mul_f64(SPREAD * fastrand::f64())).await;
+        sleep(self.timeout().mul_f64(SPREAD * fastrand::f64())).await;
     }
 
     /// Returns when open sessions are cut.
@@ -67,13 +78,13 @@ impl Drain {
     /// From the beginning to the cut.
     #[must_use]
     pub fn time_to_cut(&self) -> Duration {
-        self.inner.timeout.saturating_sub(CUT_MARGIN).max(self.inner.timeout / 2)
+        self.timeout().saturating_sub(CUT_MARGIN).max(self.timeout() / 2)
     }
 
     /// From the beginning to the end.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        self.inner.timeout
+        *self.inner.timeout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,6 +108,16 @@ mod tests {
         assert!(moments.iter().all(|moment| *moment <= Duration::from_millis(4001)), "{moments:?}");
         moments.dedup();
         assert!(moments.len() > 10 && start.elapsed() > Duration::ZERO, "{moments:?}");
+    }
+
+    #[test]
+    fn the_time_may_change_until_the_drain_begins() {
+        let drain = Drain::new(Duration::from_secs(8));
+        drain.clone().set_timeout(Duration::from_secs(2));
+        assert_eq!(drain.timeout(), Duration::from_secs(2));
+        drain.begin();
+        drain.set_timeout(Duration::from_secs(9));
+        assert_eq!(drain.timeout(), Duration::from_secs(2));
     }
 
     #[test]

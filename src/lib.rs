@@ -17,14 +17,15 @@
 //! - [`telemetry`] writes logs and counts;
 //! - [`config`] is what the operator asked for.
 //!
-//! Above the row stand [`app`], which builds the parts and stops them in order, [`admin`], the private port, and
-//! [`cli`], the commands.
+//! Above the row stand [`app`], which builds the parts and stops them in order, [`reload`], which looks after the
+//! configuration's file, [`admin`], the private port, and [`cli`], the commands.
 
 pub mod app;
 pub mod cli;
 
 pub mod admin;
 pub mod listen;
+pub mod reload;
 
 pub mod http;
 

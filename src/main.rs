@@ -10,13 +10,15 @@ use clap::{Parser, Subcommand};
 use readygate::{
     app::{App, StartError},
     cli::{self, doctor::Diagnosis},
-    config::{Config, Environment},
+    config::{Config, Environment, ReloadOutcome},
     listen::descriptors,
+    reload::Watch,
     telemetry::log,
 };
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
 };
 
 /// Wrong usage or configuration, as clap has it too.
@@ -80,18 +82,20 @@ fn main() -> ExitCode {
 }
 
 fn run(path: &Path) -> io::Result<ExitCode> {
-    let loaded = match Config::load_with_warnings(path, &Environment::of_process()) {
+    let environment = Environment::of_process();
+    let loaded = match Config::load_with_warnings(path, &environment) {
         Ok(loaded) => loaded,
         Err(problems) => {
             writeln!(io::stderr(), "{problems}")?;
             return Ok(ExitCode::from(MISUSED));
         }
     };
-    let config = loaded.config;
-    let _log = log::init(config.log.format, config.log.level, io::stdout().is_terminal()).map_err(io::Error::other)?;
+    let wanted = &loaded.config.log;
+    let log = log::init(wanted.format, wanted.level, io::stdout().is_terminal()).map_err(io::Error::other)?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let runtime = runtime(config.server.workers.get())?;
-    let result = runtime.block_on(serve(config));
+    let watch = Watch::new(path, environment, &loaded, log.threshold());
+    let runtime = runtime(loaded.config.server.workers.get())?;
+    let result = runtime.block_on(serve(loaded.config, watch));
     runtime.shutdown_background();
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -102,11 +106,13 @@ fn run(path: &Path) -> io::Result<ExitCode> {
     }
 }
 
-async fn serve(config: Config) -> Result<(), StartError> {
+async fn serve(config: Config, watch: Watch) -> Result<(), StartError> {
     let (platform, patience) = (config.profile.place.label(), config.profile.patience);
     // From the first line of the log on, a signal drains.
-    let stop = stop_signal();
-    let app = App::new(config)?;
+    let (stop, asker) = (stop_signal(), watch.asker());
+    // And from here on a hangup does no harm.
+    tokio::spawn(hangups(asker));
+    let app = App::new(config)?.watching(watch);
     if let (Ok(public), Ok(admin)) = (app.public_address(), app.admin_address()) {
         let open_files = descriptors::raise().unwrap_or_else(|error| {
             tracing::warn!(%error, "the limit of open files cannot be raised");
@@ -119,22 +125,36 @@ async fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Takes signals from this call on, and resolves on SIGTERM or SIGINT. SIGHUP, which by default would kill, is answered by a
-/// log line: the configuration is read at the start only. A process that cannot take signals runs until it is killed. Must be
-/// called in a runtime.
+/// Takes signals from this call on, and resolves on SIGTERM or SIGINT. A process that cannot take signals runs until it is
+/// killed. Must be called in a runtime.
 fn stop_signal() -> impl Future<Output = ()> {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
-        let (Ok(mut term), Ok(mut int), Ok(mut hangup)) = signals else {
+        let (Ok(mut term), Ok(mut int)) = signals else {
             tracing::error!("signals cannot be taken: this process will not drain");
             return std::future::pending().await;
         };
-        loop {
-            tokio::select! {
-                _ = term.recv() => return,
-                _ = int.recv() => return,
-                _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at the start only; restart to change it"),
-            }
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    }
+}
+
+/// Takes SIGHUP, which by default would kill, from this call on: each has the configuration's file looked at. Must be called
+/// in a runtime.
+fn hangups(asker: mpsc::Sender<oneshot::Sender<ReloadOutcome>>) -> impl Future<Output = ()> {
+    let hangup = signal(SignalKind::hangup());
+    async move {
+        let Ok(mut hangup) = hangup else {
+            return tracing::error!("SIGHUP cannot be taken: it will kill this process");
+        };
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: looking at the configuration");
+            let (answer, outcome) = oneshot::channel();
+            // The log has told what came of it; in a drain nobody looks any more.
+            let _ = asker.send(answer).await;
+            let _ = outcome.await;
         }
     }
 }

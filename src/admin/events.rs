@@ -120,7 +120,7 @@ impl Line {
 impl Listener {
     /// Sends until the listener goes, is stuck, or the port closes; the last status goes out before that.
     async fn run(self) {
-        let mut changes = self.view.gate.chronicle().subscribe();
+        let mut changes = self.view.gate().chronicle().subscribe();
         let (mut known, mut sent_at) = (None, Instant::now());
         while self.tell(&mut known, &mut sent_at).await.is_ok() && self.wait(&mut changes).await.is_ok() {}
         if self.line.shutdown.is_cancelled() {

@@ -6,11 +6,13 @@
 //! to people, and `/events` keeps that page up to date.
 //!
 //! `POST /gate/open`, `/gate/shut` and `/gate/auto` (`?route=/ws/*&reason=…&for=10m`, or the same in a JSON body) lay the
-//! operator's hand on the gate and take it off, `POST /drain` begins the drain.
+//! operator's hand on the gate and take it off, `POST /reload` has the configuration's file looked at, `POST /drain` begins
+//! the drain.
 
 mod events;
 mod order;
 mod page;
+mod reload;
 mod routes;
 mod server;
 mod status;
@@ -18,7 +20,7 @@ mod writes;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -27,7 +29,7 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use self::server::serve;
+pub use self::{reload::Reloading, server::serve};
 use crate::{
     config::Config, gate::Gate, hold::budget::Budget, session::registry::Registry, telemetry::metrics::Metrics,
 };
@@ -35,11 +37,11 @@ use crate::{
 /// All that the admin port may look at.
 #[derive(Debug)]
 pub struct View {
-    gate: Gate,
+    ruling: RwLock<(Gate, Arc<Config>)>,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     budget: Arc<Budget>,
-    config: Arc<Config>,
+    reloading: OnceLock<Reloading>,
     bound: AtomicBool,
     drain: CancellationToken,
     started: Instant,
@@ -58,9 +60,31 @@ impl View {
         config: Arc<Config>,
         started: Instant,
     ) -> Arc<Self> {
+        let (ruling, reloading) = (RwLock::new((gate, config)), OnceLock::new());
         let (bound, drain) = (AtomicBool::new(false), CancellationToken::new());
         let listeners = Arc::new(Semaphore::new(events::MAX_LISTENERS));
-        Arc::new(Self { gate, metrics, registry, budget, config, bound, drain, started, listeners })
+        Arc::new(Self { ruling, metrics, registry, budget, reloading, bound, drain, started, listeners })
+    }
+
+    /// This gate and this configuration are in force from here on.
+    pub fn follow(&self, gate: Gate, config: Arc<Config>) {
+        *self.ruling.write().unwrap_or_else(PoisonError::into_inner) = (gate, config);
+    }
+
+    /// The configuration has a file, and this is the way to it.
+    pub fn set_reloading(&self, reloading: Reloading) {
+        // There is one file, and it is named once.
+        let _ = self.reloading.set(reloading);
+    }
+
+    /// The gate in force.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.ruling.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.ruling.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
     /// The public port is bound: from here on the process has started.

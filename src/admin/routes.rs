@@ -20,7 +20,7 @@ use super::{
 use crate::{gate::Verdict, telemetry::metrics::HoldUse};
 
 /// Shown to whoever asks for something else.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "/",
     "/startupz",
     "/livez",
@@ -34,6 +34,7 @@ const PATHS: [&str; 14] = [
     "POST /gate/open",
     "POST /gate/shut",
     "POST /gate/auto",
+    "POST /reload",
     "POST /drain",
 ];
 
@@ -111,7 +112,7 @@ fn startup(view: &View) -> Answer {
 
 /// A shut gate is not unready: holding is the job. What cannot be held is.
 fn ready(view: &View) -> Answer {
-    if view.gate.verdict() == Verdict::Draining {
+    if view.gate().verdict() == Verdict::Draining {
         return unavailable("draining");
     }
     if view.budget.is_spent() {
@@ -130,7 +131,7 @@ fn metrics(view: &View) -> Answer {
 }
 
 fn gate(view: &View) -> Answer {
-    let snapshot = view.gate.snapshot();
+    let snapshot = view.gate().snapshot();
     let status = match snapshot.verdict {
         Verdict::Open | Verdict::Degraded { .. } => StatusCode::OK,
         Verdict::Shut { .. } | Verdict::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -156,8 +157,8 @@ fn session(view: &View, id: &str) -> Answer {
     let found = id.parse().ok().and_then(|id| view.registry.find(id, Instant::now()));
     match found {
         Some(session) => {
-            let route = view.config.route_of(&session.path);
-            json(StatusCode::OK, &Timeline::new(session, &view.gate.lane(route).verdict()))
+            let route = view.config().route_of(&session.path);
+            json(StatusCode::OK, &Timeline::new(session, &view.gate().lane(route).verdict()))
         }
         None => json(StatusCode::NOT_FOUND, &json!({ "error": "no such session, or it ended too long ago" })),
     }
@@ -211,7 +212,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     }
 }
 
-fn respond(status: StatusCode, content: HeaderValue, body: impl Into<Bytes>) -> Answer {
+pub(super) fn respond(status: StatusCode, content: HeaderValue, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content);

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::View;
+use super::{View, reload};
 use crate::{
     config::{self, Config},
     gate::{self, Verdict},
@@ -87,7 +87,16 @@ pub(super) struct Status {
     outcomes: BTreeMap<String, u64>,
     ledger: Ledger,
     hold: Hold,
-    config: Summary,
+    config: Settings,
+}
+
+/// The configuration in force, and how it came to be.
+#[derive(Debug, PartialEq, Serialize)]
+struct Settings {
+    #[serde(flatten)]
+    standing: Option<reload::Standing>,
+    #[serde(flatten)]
+    summary: Summary,
 }
 
 /// A status, and when it was taken.
@@ -198,13 +207,13 @@ impl Status {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             bound: view.is_bound(),
-            gate: GateStatus::new(view.gate.snapshot()),
-            changes: view.gate.chronicle().last().into_iter().map(Change::from).collect(),
+            gate: GateStatus::new(view.gate().snapshot()),
+            changes: view.gate().chronicle().last().into_iter().map(Change::from).collect(),
             sessions: view.metrics.sessions().into_iter().collect(),
             outcomes,
             ledger: Ledger { received, delivered, refused, imbalances },
             hold: Hold { bytes: view.budget.bytes(), bytes_limit, sessions: view.budget.sessions(), sessions_limit },
-            config: Summary::from(&*view.config),
+            config: Settings { standing: reload::standing(view), summary: Summary::from(&*view.config()) },
         }
     }
 
@@ -347,7 +356,7 @@ impl From<&registry::Step> for Step {
 }
 
 /// RFC 3339 in UTC, with milliseconds.
-fn time(time: SystemTime) -> String {
+pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 

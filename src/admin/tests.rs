@@ -77,7 +77,7 @@ impl Port {
     }
 
     pub(super) fn open_gate(&self) {
-        self.view.gate.report(0, Ok(()), Duration::from_micros(800), SystemTime::now());
+        self.view.gate().report(0, Ok(()), Duration::from_micros(800), SystemTime::now());
     }
 
     fn enter(&self, path: &str, state: &'static str) -> crate::session::registry::Entry {
@@ -107,7 +107,7 @@ async fn start_up_is_over_once_the_public_port_is_bound() {
 async fn a_shut_gate_is_alive_and_ready_but_not_open() {
     let port = port().await;
     let failure = Failure { class: Class::Auth, reason: "status 401".to_owned(), hint: Some("give a token") };
-    port.view.gate.report(0, Err(failure), Duration::from_millis(3), SystemTime::now());
+    port.view.gate().report(0, Err(failure), Duration::from_millis(3), SystemTime::now());
     assert_eq!(port.get("/livez").await.status, 200);
     assert_eq!(port.get("/readyz").await.status, 200);
     let gate = port.get("/gate").await;
@@ -145,7 +145,7 @@ async fn an_open_gate_answers_200_with_its_checks() {
 async fn a_draining_process_is_alive_but_takes_no_traffic() {
     let port = port().await;
     port.open_gate();
-    port.view.gate.drain();
+    port.view.gate().drain();
     assert_eq!(port.get("/livez").await.status, 200);
     let ready = port.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!("draining")));
@@ -199,7 +199,7 @@ async fn the_status_shows_everything_but_secrets() {
 async fn the_status_tells_what_has_changed_and_what_became_of_frames_and_sessions() {
     let port = port().await;
     port.open_gate();
-    port.view.gate.dial_refused();
+    port.view.gate().dial_refused();
     port.view.metrics.frames(Fate::Received, 3);
     port.view.metrics.frames(Fate::Delivered, 3);
     port.enter("/ws", "open").finish("completed", "", Instant::now());
@@ -277,6 +277,16 @@ async fn only_get_and_head_are_allowed_and_strange_paths_are_told_the_known_ones
     let lost = port.get("/healthz").await;
     assert_eq!(lost.status, 404);
     assert!(lost.json()["paths"].as_array().unwrap().contains(&json!("/sessions/{id}")));
+}
+
+#[tokio::test]
+async fn without_a_file_there_is_nothing_to_reload_and_get_reloads_nothing() {
+    let port = port().await;
+    let post = port.ask("POST", "/reload").await;
+    assert_eq!((post.status, &post.json()["error"]), (409, &json!("this process has no configuration file")));
+    let get = port.get("/reload").await;
+    assert!(get.status == 405 && get.head.contains("allow: post"), "{}", get.head);
+    assert_eq!(port.get("/status").await.json()["config"].get("hash"), None);
 }
 
 #[tokio::test]

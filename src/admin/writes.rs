@@ -1,4 +1,4 @@
-//! What the admin port does: the operator's hand on the gate, and the drain. From this machine only.
+//! What the admin port does: the operator's hand on the gate, the reload, and the drain. From this machine only.
 
 use std::{net::IpAddr, time::SystemTime};
 
@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{
     View,
     order::Order,
+    reload,
     routes::{Answer, json, not_allowed},
     status::GateStatus,
 };
@@ -29,6 +30,8 @@ pub(super) enum Verb {
     Force(Forced),
     /// `POST /gate/auto`
     Free,
+    /// `POST /reload`
+    Reload,
     /// `POST /drain`
     Drain,
 }
@@ -40,6 +43,7 @@ impl Verb {
             "/gate/open" => Some(Self::Force(Forced::Open)),
             "/gate/shut" => Some(Self::Force(Forced::Shut)),
             "/gate/auto" => Some(Self::Free),
+            "/reload" => Some(Self::Reload),
             "/drain" => Some(Self::Drain),
             _ => None,
         }
@@ -65,6 +69,8 @@ pub(super) async fn answer(view: &View, verb: Verb, request: Request<Incoming>, 
     match verb {
         Verb::Force(forced) => force(view, forced, order),
         Verb::Free => free(view, order),
+        Verb::Reload if order == Order::default() => reload::answer(view).await,
+        Verb::Reload => bad_request("reload takes nothing"),
         Verb::Drain => drain(view, &order),
     }
 }
@@ -72,14 +78,14 @@ pub(super) async fn answer(view: &View, verb: Verb, request: Request<Incoming>, 
 fn force(view: &View, forced: Forced, order: Order) -> Answer {
     let route = order.route.clone();
     match order.hand(forced, SystemTime::now()) {
-        Ok(hand) => gate(view, view.gate.force(route.as_deref(), &hand)),
+        Ok(hand) => gate(view, view.gate().force(route.as_deref(), &hand)),
         Err(why) => bad_request(&why),
     }
 }
 
 fn free(view: &View, order: Order) -> Answer {
     match order.route_alone() {
-        Ok(route) => gate(view, view.gate.free(route.as_deref(), SystemTime::now())),
+        Ok(route) => gate(view, view.gate().free(route.as_deref(), SystemTime::now())),
         Err(why) => bad_request(&why),
     }
 }
@@ -94,7 +100,7 @@ fn drain(view: &View, order: &Order) -> Answer {
 
 /// The gate as it is from here on; 200 whatever its verdict, for what was asked is done.
 fn gate(view: &View, done: Result<(), NoRoute>) -> Answer {
-    let snapshot = view.gate.snapshot();
+    let snapshot = view.gate().snapshot();
     match done {
         Ok(()) => json(StatusCode::OK, &GateStatus::new(snapshot)),
         Err(NoRoute) => {

@@ -15,7 +15,7 @@ use crate::config::{Check, CheckKind, Config, Dependency, Environment, Loaded, R
 /// Those of writing to `out`.
 pub fn run(path: &Path, environment: &Environment, out: &mut impl Write) -> io::Result<Option<Config>> {
     match Config::load_with_warnings(path, environment) {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded { config, warnings, .. }) => {
             for warning in warnings {
                 writeln!(out, "warning: {warning}")?;
             }

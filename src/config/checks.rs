@@ -43,7 +43,7 @@ pub struct ClientTls {
 }
 
 /// One test of one target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// Label in metrics and answers: the dependency's name; `upstream`, or `upstream-2` and so on in a list.
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Check {
 }
 
 /// What a check asks for; the URL's scheme chose it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CheckKind {
     /// A connection is taken (with `tls://` the TLS handshake too).
     Tcp(Target),
@@ -102,7 +102,7 @@ pub struct PostgresCheck {
 }
 
 /// `grpc://`, `grpcs://`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcCheck {
     /// Where to connect.
     pub target: Target,
@@ -121,6 +121,18 @@ impl CheckKind {
             Self::Redis(_) => "redis",
             Self::Postgres(_) => "postgres",
             Self::Grpc(_) => "grpc",
+        }
+    }
+
+    /// Whom it asks.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Tcp(target) => target,
+            Self::Http(check) | Self::Ws(check) => &check.target,
+            Self::Redis(check) => &check.target,
+            Self::Postgres(check) => &check.target,
+            Self::Grpc(check) => &check.target,
         }
     }
 
@@ -174,7 +186,7 @@ impl fmt::Debug for HttpCheck {
 }
 
 /// The rhythm of a check.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pacing {
     /// Between checks while passing.
     pub interval: Duration,

@@ -1,9 +1,16 @@
 //! From a path or a text to a [`Config`], or to everything that is wrong.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
 
 use super::{
     Config, Environment, Problem, Problems, check,
+    diff::Settings,
     document::Document,
     key_path::{KeyPath, Step},
     known_keys::KnownKeys,
@@ -19,6 +26,9 @@ const MOST_TYPE_ERRORS: usize = 100;
 /// Sections with checks, whose URLs and headers hold secrets.
 const SECRETIVE: [&str; 2] = ["dependencies", "upstream"];
 
+/// No configuration that a person wrote is longer. What is, was named by mistake, and must not fill the memory.
+const LARGEST_FILE: u64 = 1 << 20;
+
 /// Steps to a key of a route: `routes`, its place in the list, the key.
 const DEPTH_IN_A_ROUTE: usize = 3;
 /// Why a route cannot have some keys of `[hold]`.
@@ -29,6 +39,10 @@ const BELONGS_TO_ALL: &str = "it bounds the sessions of all routes together: set
 pub struct Loaded {
     /// Usable as it stands.
     pub config: Config,
+    /// SHA-256 of the text.
+    pub hash: [u8; 32],
+    /// Every key and its value, to be compared with those of another reading.
+    pub settings: Settings,
     /// What works, and is hardly what was meant.
     pub warnings: Vec<Problem>,
 }
@@ -49,9 +63,22 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn load_with_warnings(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
+        let text = Self::read_text(path)?;
+        Self::parse_with_warnings(&text, &path.display().to_string(), environment)
+    }
+
+    /// The text of the file at `path`, which is to be parsed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is no UTF-8, or is longer than any configuration.
+    pub fn read_text(path: &Path) -> Result<String, Problems> {
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
         let file = path.display().to_string();
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse_with_warnings(&text, &file, environment),
+        match read {
+            Ok(_) if text.len() as u64 > LARGEST_FILE => Err(oversize(file)),
+            Ok(_) => Ok(text),
             Err(error) => Err(unreadable(file, &error)),
         }
     }
@@ -75,19 +102,24 @@ impl Config {
         let config = read_on(&mut document, environment);
         let (problems, warnings) = document.into_findings();
         match config {
-            Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+            Some((config, settings)) if problems.is_empty() => {
+                Ok(Loaded { config, hash: Sha256::digest(text).into(), settings, warnings })
+            }
             Some(_) | None => Err(Problems::new(problems)),
         }
     }
 }
 
 /// None where the text is no TOML, or a value without which there is no configuration is missing.
-fn read_on(document: &mut Document<'_>, environment: &Environment) -> Option<Config> {
+fn read_on(document: &mut Document<'_>, environment: &Environment) -> Option<(Config, Settings)> {
     if document.is_no_toml() {
         return None;
     }
     let raw = deserialise(document)?;
-    check::check(document, raw, environment)
+    let settings = Settings::of(&raw);
+    let config = check::check(document, raw, environment)?;
+    let settings = settings.resolved(&config);
+    Some((config, settings))
 }
 
 /// Reads the tree into its shape. A value of a wrong type is noted, taken out, and the rest is read again, so that one
@@ -183,6 +215,11 @@ fn in_terms_of_toml(expected: &str) -> &str {
         rust if rust.starts_with("struct ") => "a table",
         other => other,
     }
+}
+
+fn oversize(file: String) -> Problems {
+    let what = format!("is longer than {LARGEST_FILE} bytes: it cannot be a configuration");
+    Problems::new(vec![Problem::new(Place::File(file), what, "is it the right file?")])
 }
 
 pub(super) fn unreadable(file: String, error: &io::Error) -> Problems {

@@ -8,6 +8,9 @@
 //! - `check` leads to [`Config`] and reports every [`Problem`] at once, each with its place and what would be right;
 //! - `glimpse` reads one value, or its place, and judges nothing else.
 //!
+//! `diff` says which keys differ between two readings, `files` which other files a configuration names, `equal` when two
+//! checks ask the same, `standing` what is told of the configuration in force.
+//!
 //! `checks`, `confirm`, `policy`, `rollout` and `notices` are its parts; `units` reads durations and sizes, `url` URLs, `platform` what the machine
 //! tells, `profile` what the platform's variables tell. Nothing reads the process's environment but
 //! [`Environment::of_process`].
@@ -15,8 +18,11 @@
 mod check;
 pub mod checks;
 mod confirm;
+pub mod diff;
 mod document;
 mod environment;
+mod equal;
+pub mod files;
 mod glimpse;
 mod key_path;
 mod known_keys;
@@ -33,6 +39,7 @@ mod raw_policy;
 mod raw_probe;
 mod raw_rollout;
 pub mod rollout;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -47,6 +54,7 @@ pub use checks::{
     Backoff, Breaker, Check, CheckKind, ClientTls, GrpcCheck, HttpCheck, Pacing, PostgresCheck, RedisCheck, Target,
 };
 pub use confirm::Confirm;
+pub use diff::{Change, Effect, Settings};
 pub use environment::Environment;
 pub use load::Loaded;
 pub use notices::{Notices, Piece, Placeholder, Template};
@@ -55,6 +63,7 @@ pub use problem::{Place, Problem, Problems};
 pub use profile::{Platform, Profile};
 pub use raw::schema;
 pub use rollout::{Mode, Rollout, RolloutKey};
+pub use standing::{Refusal, ReloadOutcome, Standing};
 
 /// A whole validated configuration. A session keeps the one it began with.
 #[derive(Clone, Debug)]

@@ -48,6 +48,12 @@ impl Problem {
     pub(super) fn new(place: Place, what: impl AsRef<str>, help: impl AsRef<str>) -> Self {
         Self { place, what: masked(what.as_ref()), help: masked(help.as_ref()) }
     }
+
+    /// A problem of a file as a whole.
+    #[must_use]
+    pub fn of_file(file: &str, what: &str) -> Self {
+        Self::new(Place::File(file.to_owned()), what, "")
+    }
 }
 
 impl fmt::Display for Problem {
@@ -67,6 +73,12 @@ impl Problems {
         problems.sort();
         problems.dedup();
         Self(problems)
+    }
+
+    /// A single one.
+    #[must_use]
+    pub fn one(problem: Problem) -> Self {
+        Self(vec![problem])
     }
 
     /// One after another.

@@ -12,7 +12,7 @@ use std::{
 const REMEMBERED: usize = 16;
 
 /// One lane's memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Estimate {
     shut_at: Option<Instant>,
     past: VecDeque<Duration>,

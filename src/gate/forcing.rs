@@ -32,12 +32,20 @@ enum Gone {
 
 impl Gate {
     /// Lays `hand` on the route with this path, or on everything: every route, and the plain requests that wait for the
-    /// upstream alone. It takes the place of one that lies there. Must be called in a runtime.
+    /// upstream alone; under an earlier configuration too. It takes the place of one that lies there. Must be called in a runtime.
     ///
     /// # Errors
     /// [`NoRoute`], and nothing changes.
     pub fn force(&self, path: Option<&str>, hand: &Hand) -> Result<(), NoRoute> {
-        self.inner.on_lanes(path, hand.since, |inner, board, lane| inner.lay(board, lane, hand.clone()))
+        let on = |gate: &Self| {
+            gate.inner.on_lanes(path, hand.since, |inner, board, lane| inner.lay(board, lane, hand.clone()))
+        };
+        on(self)?;
+        for gate in self.former() {
+            // It may not know the route.
+            let _ = on(&gate);
+        }
+        Ok(())
     }
 
     /// Takes hands off the route with this path, or off everything: the checks decide again.
@@ -45,15 +53,21 @@ impl Gate {
     /// # Errors
     /// [`NoRoute`], and nothing changes.
     pub fn free(&self, path: Option<&str>, now: SystemTime) -> Result<(), NoRoute> {
-        self.inner.on_lanes(path, now, |inner, board, lane| inner.take_off(board, lane, Gone::TakenOff))
+        let on = |gate: &Self| {
+            gate.inner.on_lanes(path, now, |inner, board, lane| inner.take_off(board, lane, Gone::TakenOff))
+        };
+        on(self)?;
+        for gate in self.former() {
+            // It may not know the route.
+            let _ = on(&gate);
+        }
+        Ok(())
     }
 
     /// What lies on each lane, for a gate that is to follow this one.
     #[must_use]
     pub fn hands(&self) -> Hands {
-        let board = self.inner.board();
-        let laid = board.hands.iter().map(|laid| laid.as_ref().map(|laid| laid.hand.clone()));
-        self.inner.lanes.iter().map(|lane| lane.path.clone()).zip(laid).collect()
+        self.inner.hands()
     }
 
     /// Lays on what lay on the gate before this one; routes that are gone take their hands with them. Must be called in a
@@ -69,6 +83,12 @@ impl Gate {
 }
 
 impl Inner {
+    pub(super) fn hands(&self) -> Hands {
+        let board = self.board();
+        let laid = board.hands.iter().map(|laid| laid.as_ref().map(|laid| laid.hand.clone()));
+        self.lanes.iter().map(|lane| lane.path.clone()).zip(laid).collect()
+    }
+
     /// Does something to each lane that `path` means (none: to all), and lets everybody know.
     fn on_lanes(
         self: &Arc<Self>,
@@ -89,7 +109,9 @@ impl Inner {
     }
 
     fn lay(self: &Arc<Self>, board: &mut Board, lane: usize, hand: Hand) {
-        self.lanes[lane].tell_of(&hand);
+        if !self.visits.is_retired() {
+            self.lanes[lane].tell_of(&hand);
+        }
         self.count_forced(lane, Some(hand.forced));
         let timer = hand.until.map(|until| self.timer(lane, until));
         board.hands[lane] = Some(Laid { hand, _timer: timer });
@@ -98,7 +120,9 @@ impl Inner {
     fn take_off(&self, board: &mut Board, lane: usize, gone: Gone) {
         if let Some(Laid { hand, .. }) = board.hands[lane].take() {
             self.count_forced(lane, None);
-            self.lanes[lane].tell_of_the_end(&hand, gone);
+            if !self.visits.is_retired() {
+                self.lanes[lane].tell_of_the_end(&hand, gone);
+            }
         }
     }
 
@@ -124,7 +148,7 @@ impl Inner {
     }
 
     pub(super) fn count_forced(&self, lane: usize, forced: Option<Forced>) {
-        if let Some(path) = &self.lanes[lane].path {
+        if let Some(path) = self.lanes[lane].path.as_ref().filter(|_| !self.visits.is_retired()) {
             self.metrics.forced(path, forced.map(Forced::label));
         }
     }

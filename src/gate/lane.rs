@@ -35,6 +35,21 @@ pub(super) struct LaneKeeper {
     estimate: Arc<Mutex<Estimate>>,
 }
 
+/// What a lane takes over from the gate before.
+pub(super) struct Before {
+    pub(super) verdict: Verdict,
+    pub(super) opened_at: Option<Instant>,
+    pub(super) estimate: Estimate,
+}
+
+impl Before {
+    /// Of a lane that begins `now`, and says so.
+    pub(super) fn nothing(verdict: Verdict, now: Instant) -> Self {
+        let estimate = Estimate::new(verdict.is_open(), now.into_std());
+        Self { verdict, opened_at: None, estimate }
+    }
+}
+
 impl Lane {
     /// Whether sessions may pass at this moment.
     #[must_use]
@@ -82,17 +97,17 @@ impl Lane {
 }
 
 impl LaneKeeper {
-    /// A lane that the checks at `blocking` can keep shut, with this first verdict since `now`.
-    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, verdict: Verdict, now: Instant) -> Self {
+    /// A lane that the checks at `blocking` can keep shut, as it was before.
+    pub(super) fn new(planned: &PlannedLane, blocking: Vec<usize>, before: Before) -> Self {
         let turns = Turns::new(planned.concurrency);
+        let Before { verdict, opened_at, estimate } = before;
         turns.open(verdict.is_open());
-        let estimate = Estimate::new(verdict.is_open(), now.into_std());
         Self {
             path: planned.path.clone(),
             needs: planned.needs.as_slice().into(),
             blocking: blocking.into(),
             verdict: watch::Sender::new(verdict),
-            opened_at: watch::Sender::new(None),
+            opened_at: watch::Sender::new(opened_at),
             turns,
             estimate: Arc::new(Mutex::new(estimate)),
         }
@@ -113,6 +128,12 @@ impl LaneKeeper {
     /// The verdict that everybody sees.
     pub(super) fn verdict(&self) -> Verdict {
         self.verdict.borrow().clone()
+    }
+
+    /// What a lane in the place of this one takes over.
+    pub(super) fn before(&self) -> Before {
+        let estimate = lock(&self.estimate).clone();
+        Before { verdict: self.verdict(), opened_at: *self.opened_at.borrow(), estimate }
     }
 
     /// Makes `verdict` everybody's. Turns are given only between the watch's opening and its shutting, so that no permit is

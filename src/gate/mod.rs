@@ -3,7 +3,8 @@
 //! Probes report here, sessions tell of refused dials, everybody else reads. `plan` says what is watched for whom, `state`
 //! decides, a `hand` of the operator overrules it, a `lane` is one route's share of it, `release` meters who may go first
 //! when a lane opens; a verdict lies in a watch, so that reading it takes no lock of ours. A `chronicle` keeps what
-//! verdicts have been.
+//! verdicts have been. When the configuration changes what is watched, `succession` hands over to a new gate,
+//! and `visits` says when the old one is needed no more.
 
 mod announce;
 mod chronicle;
@@ -15,12 +16,14 @@ pub mod plan;
 pub mod release;
 mod rhythm;
 pub mod state;
+mod succession;
 mod suspicion;
 #[cfg(test)]
 mod tests;
 mod turns;
 pub mod verdict;
 mod view;
+mod visits;
 
 use std::{
     num::NonZeroUsize,
@@ -37,11 +40,13 @@ use self::{
     announce::Said,
     forcing::Laid,
     lane::LaneKeeper,
-    plan::{PlannedCheck, PlannedLane},
+    plan::PlannedCheck,
     rhythm::Rhythm,
     state::{Fold, Track},
+    succession::{Former, History},
     suspicion::Suspicion,
     view::LastRun,
+    visits::Visits,
 };
 pub use self::{
     chronicle::{Change, Chronicle},
@@ -53,6 +58,7 @@ pub use self::{
     turns::Permit,
     verdict::{Blocker, CheckState, Class, Failure, Verdict},
     view::{CheckView, RouteView, Snapshot},
+    visits::Visit,
 };
 use crate::{
     config,
@@ -75,7 +81,9 @@ struct Inner {
     lanes: Vec<LaneKeeper>,
     board: Mutex<Board>,
     metrics: Arc<Metrics>,
-    chronicle: Chronicle,
+    visits: Arc<Visits>,
+    chronicle: Arc<Chronicle>,
+    former: Former,
     born: Instant,
 }
 
@@ -117,20 +125,25 @@ impl Gate {
     /// A gate after `plan`: each check has yet to pass.
     #[must_use]
     pub fn of(plan: &Plan, metrics: Arc<Metrics>) -> Self {
+        Self::after(&History::default(), plan, metrics)
+    }
+
+    /// A gate after `plan` that goes on from what is known.
+    fn after(history: &History<'_>, plan: &Plan, metrics: Arc<Metrics>) -> Self {
         let (now, born) = (SystemTime::now(), Instant::now());
-        let fold = Fold::new(plan.checks.iter().map(|planned| planned.track(now)).collect());
-        let keeper = |lane: &PlannedLane| LaneKeeper::new(lane, plan.blocking(lane), fold.verdict(&lane.needs), born);
-        let lanes = plan.lanes.iter().map(keeper).collect();
-        let said = vec![Said::new(now, born); plan.lanes.len()];
+        let ((tracks, last), suspicions) = plan.checks.iter().map(|planned| history.check(planned, now)).unzip();
+        let fold = Fold::new(tracks);
+        let (lanes, said) = plan.lanes.iter().map(|lane| history.lane(lane, plan, &fold, (now, born))).unzip();
         let hands = plan.lanes.iter().map(|_| None).collect();
-        let (last, suspicions) = (vec![None; plan.checks.len()], vec![Suspicion::default(); plan.checks.len()]);
-        let board = Board { fold, last, suspicions, said, hands };
+        let board = Mutex::new(Board { fold, last, suspicions, said, hands });
         let checks = plan.checks.iter().map(Watched::new).collect();
-        let (board, chronicle) = (Mutex::new(board), Chronicle::new());
-        let inner = Inner { checks, lanes, board, metrics, chronicle, born };
+        let (visits, chronicle, former) = (Arc::default(), history.chronicle(), history.former());
+        let inner = Inner { checks, lanes, board, metrics, visits, chronicle, former, born };
         inner.lanes.iter().for_each(|lane| inner.count(lane));
         (0..inner.lanes.len()).for_each(|lane| inner.count_forced(lane, None));
-        Self { inner: Arc::new(inner) }
+        let gate = Self { inner: Arc::new(inner) };
+        gate.take_over(&history.hands(), now);
+        gate
     }
 
     /// The gate of route number `route` of the configuration; a number that does not exist is the last route.
@@ -204,9 +217,11 @@ impl Gate {
 
     /// The process goes down: nobody passes any more, whatever the checks say.
     pub fn drain(&self) {
-        let mut board = self.inner.board();
-        board.fold.drain();
-        self.inner.settle(&mut board, SystemTime::now());
+        self.and_former(|gate| {
+            let mut board = gate.inner.board();
+            board.fold.drain();
+            gate.inner.settle(&mut board, SystemTime::now());
+        });
     }
 
     /// The gate and every check at this moment.
@@ -258,10 +273,14 @@ impl Inner {
             let verdict = laid.as_ref().map_or(verdict.clone(), |laid| laid.hand.over(verdict));
             if verdict != lane.verdict() {
                 let (before, at) = (lane.verdict().label(), Instant::now());
-                said.say(lane, fold, &verdict, now, at);
+                if !self.visits.is_retired() {
+                    said.say(lane, fold, &verdict, now, at);
+                }
                 lane.publish(verdict, at);
                 self.count(lane);
-                self.chronicle.note(lane, before, now);
+                if !self.visits.is_retired() {
+                    self.chronicle.note(lane, before, now);
+                }
                 changed = true;
             }
         }
@@ -274,13 +293,13 @@ impl Inner {
     fn suspect(&self, board: &mut Board, index: usize, failure: Option<&Failure>, now: SystemTime) {
         let (Some(check), Some(suspicion)) = (self.checks.get(index), board.suspicions.get_mut(index)) else { return };
         let is_news = suspicion.note(failure.map(|failure| failure.class), now);
-        if let Some(failure) = failure.filter(|_| is_news) {
+        if let Some(failure) = failure.filter(|_| is_news && !self.visits.is_retired()) {
             tracing::warn!(check = check.name, class = failure.class.label(), "{}", check.suspected(failure));
         }
     }
 
     fn count(&self, lane: &LaneKeeper) {
-        let Some(path) = &lane.path else { return };
+        let Some(path) = lane.path.as_ref().filter(|_| !self.visits.is_retired()) else { return };
         let verdict = lane.verdict();
         self.metrics.verdict(path, verdict.label());
         for check in lane.needs.iter().filter_map(|needed| self.checks.get(*needed)) {

@@ -16,7 +16,7 @@ pub enum Role {
 }
 
 /// One check to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedCheck {
     /// What is asked.
     pub check: Check,
@@ -25,7 +25,7 @@ pub struct PlannedCheck {
 }
 
 /// One verdict to be kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedLane {
     /// The route's path; none for a lane that is nobody's route.
     pub path: Option<String>,
@@ -36,7 +36,7 @@ pub struct PlannedLane {
 }
 
 /// Every check and every lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The upstream's checks first, then the dependencies'.
     pub checks: Vec<PlannedCheck>,
@@ -50,6 +50,13 @@ impl Plan {
     pub fn blocking(&self, lane: &PlannedLane) -> Vec<usize> {
         let is_blocking = |index: &usize| self.checks.get(*index).is_some_and(|check| check.role != Role::Optional);
         lane.needs.iter().copied().filter(is_blocking).collect()
+    }
+
+    /// Each route's path with the name of each check that it needs.
+    pub fn needs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = |index: &usize| self.checks.get(*index).map(|planned| planned.check.name.as_str());
+        let paths = self.lanes.iter().filter_map(|lane| Some((lane.path.as_deref()?, &lane.needs)));
+        paths.flat_map(move |(path, needs)| needs.iter().filter_map(named).map(move |check| (path, check)))
     }
 
     /// The plan of a configuration. With `features.dependency_checks` off, dependencies are neither checked nor needed; with

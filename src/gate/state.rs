@@ -118,6 +118,12 @@ impl Track {
         Some(Blocker { check: self.name.clone(), class, reason, hint, since: self.since })
     }
 
+    /// Goes on where `before`, which asked the same, has come to.
+    pub(super) fn adopt(&mut self, before: &Self) {
+        (self.state, self.passes, self.failures) = (before.state, before.passes, before.failures);
+        (self.failure, self.since) = (before.failure.clone(), before.since);
+    }
+
     fn take(&mut self, result: Result<(), Failure>, took: Duration, now: SystemTime) {
         let begun = now.checked_sub(took).unwrap_or(now);
         // At most one run is under way, so at most one result can be older than the refusal.

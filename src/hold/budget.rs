@@ -9,9 +9,9 @@ use std::sync::{
 #[derive(Debug)]
 pub struct Budget {
     bytes: AtomicUsize,
-    most_bytes: usize,
+    most_bytes: AtomicUsize,
     sessions: AtomicUsize,
-    most_sessions: usize,
+    most_sessions: AtomicUsize,
 }
 
 /// One session's place in the budget; gives everything back when dropped.
@@ -25,13 +25,22 @@ impl Budget {
     /// A budget of so many bytes and sessions.
     #[must_use]
     pub fn new(most_bytes: usize, most_sessions: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), most_bytes, sessions: AtomicUsize::new(0), most_sessions })
+        let [bytes, sessions] = [0, 0].map(AtomicUsize::new);
+        let [most_bytes, most_sessions] = [most_bytes, most_sessions].map(AtomicUsize::new);
+        Arc::new(Self { bytes, most_bytes, sessions, most_sessions })
+    }
+
+    /// Other limits from here on. What is taken stays taken: under lower limits nothing more is given until enough has
+    /// come back.
+    pub fn limit(&self, most_bytes: usize, most_sessions: usize) {
+        self.most_bytes.store(most_bytes, Ordering::Relaxed);
+        self.most_sessions.store(most_sessions, Ordering::Relaxed);
     }
 
     /// A place for one more session, or none if all are taken.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Option<Lease> {
-        take(&self.sessions, 1, self.most_sessions).then(|| Lease { budget: Arc::clone(self), bytes: 0 })
+        take(&self.sessions, 1, self.limits().1).then(|| Lease { budget: Arc::clone(self), bytes: 0 })
     }
 
     /// Bytes taken at this moment.
@@ -49,13 +58,14 @@ impl Budget {
     /// The limits: bytes and sessions.
     #[must_use]
     pub fn limits(&self) -> (usize, usize) {
-        (self.most_bytes, self.most_sessions)
+        (self.most_bytes.load(Ordering::Relaxed), self.most_sessions.load(Ordering::Relaxed))
     }
 
     /// Neither a byte nor a session more would be taken.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.bytes() >= self.most_bytes || self.sessions() >= self.most_sessions
+        let (most_bytes, most_sessions) = self.limits();
+        self.bytes() >= most_bytes || self.sessions() >= most_sessions
     }
 }
 
@@ -65,7 +75,7 @@ impl Lease {
     pub fn grow(&mut self, most: usize) -> usize {
         let mut taken = self.budget.bytes.load(Ordering::Relaxed);
         loop {
-            let grant = most.min(self.budget.most_bytes.saturating_sub(taken));
+            let grant = most.min(self.budget.limits().0.saturating_sub(taken));
             match self.budget.bytes.compare_exchange_weak(taken, taken + grant, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     self.bytes += grant;
@@ -113,6 +123,19 @@ mod tests {
         assert_eq!((budget.bytes(), budget.sessions()), (10, 1));
         drop(lease);
         assert_eq!((budget.bytes(), budget.sessions()), (0, 0));
+    }
+
+    #[test]
+    fn lower_limits_take_nothing_away_and_give_nothing_more() {
+        let budget = Budget::new(100, 2);
+        let mut lease = budget.enter().unwrap();
+        assert_eq!(lease.grow(80), 80);
+        budget.limit(50, 1);
+        assert_eq!((lease.grow(1), budget.bytes(), budget.limits()), (0, 80, (50, 1)));
+        assert!(budget.enter().is_none() && budget.is_spent());
+        budget.limit(90, 2);
+        assert_eq!(lease.grow(20), 10);
+        assert!(budget.enter().is_some());
     }
 
     #[test]

@@ -19,7 +19,8 @@ use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use self::{
@@ -31,6 +32,7 @@ use self::{
 };
 use crate::{
     dial::Stream,
+    gate::Visit,
     session::{self, Arrival, House, Reply, deferral::Deferral, standing::Standing},
     upstream::{Backend, Body},
 };
@@ -40,16 +42,20 @@ pub use self::proxy::Proxy;
 /// Most headers of a request: hyper's own default, named because the size limit alone would let 10,000 short ones by.
 const MOST_HEADERS: usize = 100;
 
-/// What every connection shares.
-#[derive(Debug)]
+/// What every connection shares, under one configuration.
 pub struct Site {
     /// Where sessions live.
     pub house: Arc<House<Backend>>,
     /// Plain HTTP.
-    pub proxy: Proxy,
-    /// Sessions and connections under way.
+    pub proxy: Arc<Proxy>,
+    /// Ends TLS, where so configured.
+    pub tls: Option<TlsAcceptor>,
+    /// Sessions and connections under way, whatever their configuration.
     pub tasks: TaskTracker,
 }
+
+/// The site of the configuration in force. A request or session keeps the one it began with.
+pub type Sites = watch::Receiver<Arc<Site>>;
 
 /// The client's end of one connection.
 #[derive(Clone, Debug)]
@@ -61,7 +67,8 @@ struct Peer {
 }
 
 /// Serves one connection until it ends, or until it is idle in a drain.
-pub async fn serve(site: Arc<Site>, stream: Stream, address: SocketAddr) {
+pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr) {
+    let site = Arc::clone(&sites.borrow());
     let server = &site.house.config.server;
     let secure = matches!(stream, Stream::Tls(_));
     let (aside, interim) = Aside::new(stream);
@@ -76,9 +83,15 @@ pub async fn serve(site: Arc<Site>, stream: Stream, address: SocketAddr) {
         .max_headers(MOST_HEADERS)
         .preserve_header_case(true)
         .keep_alive(!is_late);
+    // An idle connection keeps no configuration alive.
+    drop(site);
     let service = service_fn(move |request| {
-        let (site, phase, peer) = (Arc::clone(&site), phase.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(answer(&site, request, peer, phase).await) }
+        let ((site, visit), phase, peer) = (enter(&sites), phase.clone(), peer.clone());
+        async move {
+            let response = answer(&site, request, peer, phase).await;
+            drop(visit);
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = builder.serve_connection(TokioIo::new(timed), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -91,6 +104,16 @@ pub async fn serve(site: Arc<Site>, stream: Stream, address: SocketAddr) {
     };
     if let Err(error) = ended {
         tracing::debug!(peer = %address, error = %error, "connection ended");
+    }
+}
+
+/// The site in force. A gate that lets nobody in has a successor, which is there to be found.
+fn enter(sites: &Sites) -> (Arc<Site>, Visit) {
+    loop {
+        let site = Arc::clone(&sites.borrow());
+        if let Some(visit) = site.house.gate.visit() {
+            return (site, visit);
+        }
     }
 }
 

@@ -3,17 +3,16 @@
 pub mod descriptors;
 pub mod tls;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     dial::Stream,
-    http::{self, Site},
+    http::{self, Sites},
 };
 
 /// Connections that may wait to be taken. A cold start brings them all at once; the kernel caps it at its own
@@ -49,13 +48,12 @@ pub fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindE
 }
 
 /// Takes connections for ever; dropped, it takes no more, and those taken go on.
-pub async fn serve(listener: TcpListener, site: Arc<Site>, tls: Option<TlsAcceptor>) {
+pub async fn serve(listener: TcpListener, sites: Sites) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                let (site, tls) = (Arc::clone(&site), tls.clone());
-                let tasks = site.tasks.clone();
-                tasks.spawn(welcome(site, stream, address, tls));
+                let tasks = sites.borrow().tasks.clone();
+                tasks.spawn(welcome(sites.clone(), stream, address));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "connection not taken");
@@ -65,18 +63,22 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, tls: Option<TlsAccept
     }
 }
 
-async fn welcome(site: Arc<Site>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr) {
     // Small frames must not wait for an acknowledgement; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
+    let (tls, limit) = {
+        let site = sites.borrow();
+        (site.tls.clone(), site.house.config.server.header_timeout)
+    };
     let stream = match tls {
         None => Stream::Tcp(stream),
-        Some(tls) => match timeout(site.house.config.server.header_timeout, tls.accept(stream)).await {
+        Some(tls) => match timeout(limit, tls.accept(stream)).await {
             Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
             Ok(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
             Err(_) => return tracing::debug!(peer = %address, "TLS handshake took too long"),
         },
     };
-    http::serve(site, stream, address).await;
+    http::serve(sites, stream, address).await;
 }
 
 impl fmt::Display for BindError {

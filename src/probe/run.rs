@@ -108,6 +108,9 @@ impl Runner {
 
     fn discard(&mut self, failure: &Failure) -> Rest {
         self.void += 1;
+        if self.gate.is_retired() {
+            return Rest::NONE;
+        }
         self.metrics.check_void(&self.name);
         let (class, reason) = (failure.class.label(), &failure.reason);
         tracing::info!(check = self.name, class, reason, "the process was stopped: this failure does not count");
@@ -123,10 +126,13 @@ impl Runner {
     fn settle(&mut self, result: Result<(), Failure>, took: Duration) -> Rest {
         let failed = result.as_ref().err().map(|failure| failure.class);
         let label = failed.map(Class::label);
-        self.metrics.checked(&self.name, self.probe.kind(), failed.is_none(), took, label);
-        self.name_permanent(result.as_ref().err());
         let turn = self.breaker.end(failed);
-        self.tell(turn, label);
+        // Of a gate that was replaced, nobody speaks: its checks may bear the names of others.
+        if !self.gate.is_retired() {
+            self.metrics.checked(&self.name, self.probe.kind(), failed.is_none(), took, label);
+            self.name_permanent(result.as_ref().err());
+            self.tell(turn, label);
+        }
         self.show();
         let state = self.gate.report(self.index, result, took, SystemTime::now());
         self.count_change(state);
@@ -136,7 +142,7 @@ impl Runner {
     /// The first result is no change.
     fn count_change(&mut self, state: CheckState) {
         let before = std::mem::replace(&mut self.state, state);
-        if before != state && before != CheckState::Unknown {
+        if before != state && before != CheckState::Unknown && !self.gate.is_retired() {
             self.metrics.check_changed(&self.name);
         }
     }
@@ -168,7 +174,9 @@ impl Runner {
 
     fn show(&self) {
         let pace = Pace { timeout: self.latency.timeout(), breaker: self.breaker.state() };
-        self.metrics.check_paced(&self.name, pace.timeout, pace.breaker != BreakerState::Closed);
+        if !self.gate.is_retired() {
+            self.metrics.check_paced(&self.name, pace.timeout, pace.breaker != BreakerState::Closed);
+        }
         self.gate.paced(self.index, pace);
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -25,10 +25,10 @@ pub enum Deferral {
     Subprotocol,
 }
 
-/// The counts of one process.
-#[derive(Debug, Default)]
+/// The counts of one process. All clones are the same counts.
+#[derive(Clone, Debug, Default)]
 pub struct Deferrals {
-    tallies: [Tally; 4],
+    tallies: Arc<[Tally; 4]>,
 }
 
 #[derive(Debug, Default)]

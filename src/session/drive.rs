@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::Route,
-    gate::{Lane, Permit, Verdict},
+    gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::{Event, Splice},
     upstream::{Answer, Fault, Joined, Upstream},
@@ -71,6 +71,8 @@ pub(super) struct Drive<C, U: Upstream> {
     pub(super) house: Arc<House<U>>,
     /// Its route's gate.
     pub(super) lane: Lane,
+    /// Keeps that gate alive until the session is past it.
+    pub(super) visit: Option<Visit>,
     pub(super) machine: Machine,
     /// Left when the session ends.
     pub(super) entry: Option<Entry>,
@@ -157,6 +159,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             degraded: false,
             passing: None,
             reason: String::new(),
+            visit: house.gate.visit(),
             lane,
             house,
             arrival,

@@ -223,6 +223,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn splice(&mut self, stream: C, held: Vec<u8>, mut unsent: Vec<u8>) {
         let Some(joined) = self.joined.take() else { return };
+        self.visit = None;
         unsent.extend(self.passing_notice());
         self.forget_request();
         self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));

@@ -15,7 +15,13 @@ use std::{
 
 use tracing::{Level, Subscriber, subscriber::SetGlobalDefaultError};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{
+    Registry,
+    filter::LevelFilter,
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    reload::{self, Handle},
+};
 
 use super::format::{Lines, Style};
 use crate::config::LogFormat;
@@ -28,8 +34,25 @@ const QUEUED_LINES: usize = 32_768;
 #[derive(Debug)]
 #[must_use = "dropping it ends the log"]
 pub struct Guard {
+    threshold: Threshold,
     loss: Loss,
     _worker: WorkerGuard,
+}
+
+/// The least severe level that is written, which may change while the process runs. The default one is no log's.
+#[derive(Clone, Debug, Default)]
+pub struct Threshold {
+    handle: Option<Handle<LevelFilter, Registry>>,
+}
+
+impl Threshold {
+    /// Events of `level` or above are written from here on.
+    pub fn set(&self, level: Level) {
+        if let Some(handle) = &self.handle {
+            // It fails only where the log is gone.
+            let _ = handle.reload(LevelFilter::from_level(level));
+        }
+    }
 }
 
 /// Sends all tracing events of `level` or above to standard output.
@@ -48,6 +71,12 @@ pub fn init(format: LogFormat, level: Level, is_terminal: bool) -> Result<Guard,
 }
 
 impl Guard {
+    /// What is written and what is not.
+    #[must_use]
+    pub fn threshold(&self) -> Threshold {
+        self.threshold.clone()
+    }
+
     /// Lines lost since the start because the queue was full.
     #[must_use]
     pub fn lost_lines(&self) -> usize {
@@ -116,15 +145,17 @@ where
     let (queue, worker) = builder.finish(output);
     let loss = Loss { counter: queue.error_counter(), told: Arc::default() };
     let output = Output { queue, loss: loss.clone(), lines };
-    (subscriber(output, lines, level), Guard { loss, _worker: worker })
+    let (subscriber, threshold) = subscriber(output, lines, level);
+    (subscriber, Guard { threshold, loss, _worker: worker })
 }
 
-fn subscriber<W>(output: W, lines: Lines, level: Level) -> impl Subscriber + Send + Sync
+fn subscriber<W>(output: W, lines: Lines, level: Level) -> (impl Subscriber + Send + Sync, Threshold)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_max_level(level).fmt_fields(lines).event_format(lines);
-    builder.with_writer(output).finish()
+    let (filter, handle) = reload::Layer::new(LevelFilter::from_level(level));
+    let lines = tracing_subscriber::fmt::layer().fmt_fields(lines).event_format(lines).with_writer(output);
+    (Registry::default().with(filter).with(lines), Threshold { handle: Some(handle) })
 }
 
 #[cfg(test)]
@@ -161,7 +192,7 @@ mod tests {
     fn written(style: Style, level: Level, events: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let output = buffer.clone();
-        let subscriber = subscriber(move || output.clone(), Lines { style, clock }, level);
+        let (subscriber, _) = subscriber(move || output.clone(), Lines { style, clock }, level);
         tracing::subscriber::with_default(subscriber, events);
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -242,6 +273,21 @@ mod tests {
     fn what_is_below_the_level_is_not_written() {
         let text = written(Style::Json, Level::WARN, || tracing::info!("quiet"));
         assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_level_may_change_while_the_process_runs() {
+        let buffer = Buffer::default();
+        let (output, lines) = (buffer.clone(), Lines { style: Style::Text { colour: false }, clock });
+        let (subscriber, threshold) = subscriber(move || output.clone(), lines, Level::WARN);
+        tracing::subscriber::with_default(subscriber, || {
+            for (level, word) in [(None, "one"), (Some(Level::DEBUG), "two"), (Some(Level::ERROR), "three")] {
+                level.into_iter().for_each(|level| threshold.set(level));
+                tracing::debug!("{word}");
+            }
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("two") && !text.contains("one") && !text.contains("three"), "{text}");
     }
 
     /// Says when a line is there, then waits until it may go on.

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{IntCounter, Registry, TextEncoder};
 
 mod figures;
 
@@ -13,6 +13,7 @@ use super::{
     family::Families,
     hold::Hold,
     policy::Policy,
+    reloads::Reloads,
     series::{Checks, Closes, Endings, Frames, Gates, Latencies, States, Statuses},
 };
 pub use super::{hold::HoldUse, series::STATES};
@@ -51,11 +52,11 @@ pub struct Metrics {
     dial_retries: IntCounter,
     latencies: Latencies,
     http: Statuses,
-    gates: Gates,
+    pub(super) gates: Gates,
     drains: IntCounter,
     drain_cuts: IntCounter,
-    checks: Checks,
-    reloaded: IntGauge,
+    pub(super) checks: Checks,
+    pub(super) reloads: Reloads,
     pub(super) policy: Policy,
 }
 
@@ -83,7 +84,7 @@ impl Metrics {
             drains: f.counter("readygate_drains_total", "Drains begun; a process drains once."),
             drain_cuts: f.counter("readygate_drain_cut_sessions_total", CUTS_HELP),
             checks: Checks::new(&f),
-            reloaded: reloaded(&f),
+            reloads: Reloads::new(&f),
             policy: Policy::new(&f),
             registry: f.into_registry(),
         })
@@ -228,11 +229,6 @@ impl Metrics {
         self.checks.void.with_label_values(&[check]).inc();
     }
 
-    /// A changed configuration was taken, or refused and the old one kept.
-    pub fn config_reloaded(&self, successful: bool) {
-        self.reloaded.set(i64::from(successful));
-    }
-
     /// The text exposition format, version 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
@@ -284,14 +280,6 @@ const BUILD_HELP: &str = "The running version; the value is always 1.";
 const CLOSES_HELP: &str = "Close frames that readygate itself sent, by receiving side and code.";
 const IMBALANCE_HELP: &str = "Sessions whose received frames are not delivered plus refused. Above 0 is a bug.";
 const CUTS_HELP: &str = "Sessions that were still there when the drain's time was nearly over, and were cut.";
-
-/// Starts at 1: a process runs only on a configuration that was read.
-fn reloaded(f: &Families) -> IntGauge {
-    let help = "Whether the configuration last read was taken (1) or refused (0).";
-    let gauge = f.gauge("readygate_config_last_reload_successful", help);
-    gauge.set(1);
-    gauge
-}
 
 #[cfg(test)]
 #[path = "metrics_tests.rs"]

@@ -169,7 +169,6 @@ fn amounts_add_up_and_every_status_has_a_label() {
     metrics.dial_retried();
     metrics.ledger_imbalance();
     metrics.released(Duration::from_millis(4));
-    metrics.config_reloaded(false);
     for code in [100, 599, 99, 600] {
         metrics.http_answered(code, Duration::from_millis(30));
     }
@@ -179,7 +178,6 @@ fn amounts_add_up_and_every_status_has_a_label() {
     has(&metrics, "readygate_dial_retries_total 1");
     has(&metrics, "readygate_ledger_imbalance_total 1");
     has(&metrics, "readygate_release_latency_seconds_bucket{le=\"0.005\"} 1");
-    has(&metrics, "readygate_config_last_reload_successful 0");
     has(&metrics, "readygate_http_requests_total{code=\"100\"} 1");
     has(&metrics, "readygate_http_requests_total{code=\"599\"} 1");
     has(&metrics, "readygate_http_requests_total{code=\"other\"} 2");

@@ -7,6 +7,7 @@ pub mod log;
 pub mod metrics;
 mod policy;
 mod process;
+mod reloads;
 mod runtime;
 mod series;
 

@@ -11,7 +11,7 @@ const WOULD: [&str; 2] = ["hold", "pass"];
 #[derive(Debug)]
 pub(super) struct Policy {
     observed: IntCounterVec,
-    degraded: IntCounterVec,
+    pub(super) degraded: IntCounterVec,
 }
 
 impl Policy {

@@ -35,13 +35,14 @@ pub(super) const OUTCOMES: [&str; 18] = [
 const DEFERRALS: [&str; 4] = ["origin", "policy", "subprotocol", "switched_off"];
 
 /// The verdicts of a route; exactly one of them is 1.
-const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
+pub(super) const VERDICTS: [&str; 4] = ["open", "degraded", "shut", "draining"];
 
 /// What an operator can force on a route; at most one of them is 1.
-const FORCED: [&str; 2] = ["open", "shut"];
+pub(super) const FORCED: [&str; 2] = ["open", "shut"];
 
 /// What a failed check is called.
-const CLASSES: [&str; 8] = ["auth", "dns", "not-ready", "protocol", "refused", "timeout", "tls", "unexpected"];
+pub(super) const CLASSES: [&str; 8] =
+    ["auth", "dns", "not-ready", "protocol", "refused", "timeout", "tls", "unexpected"];
 
 /// Close codes that are counted each by itself: those of RFC 6455 section 7.4.1 and of the IANA registry that may
 /// stand on the wire. All others share one label, as a peer may choose any of 4000 numbers.
@@ -160,8 +161,8 @@ impl Latencies {
 /// Each route's verdict, and the checks that it comes from.
 #[derive(Debug)]
 pub(super) struct Gates {
-    verdicts: IntGaugeVec,
-    forced: IntGaugeVec,
+    pub(super) verdicts: IntGaugeVec,
+    pub(super) forced: IntGaugeVec,
     pub(super) blockers: IntGaugeVec,
     pub(super) missing: IntGaugeVec,
 }

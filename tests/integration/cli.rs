@@ -1,12 +1,9 @@
 //! The command line: exit codes, messages, ports, certificates, and what the admin port has.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls_pki_types::ServerName;
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::net::TcpListener;
 
 use crate::harness::{
     frame::Frame,
@@ -14,6 +11,7 @@ use crate::harness::{
     head::head,
     process::{Ended, Process, run},
     raw::Raw,
+    tls::{certificate, tls_connect},
     upstream::{Echo, Upstream, nowhere},
 };
 
@@ -171,7 +169,7 @@ async fn the_public_port_can_speak_tls() {
     let tls = format!("server.tls = {{ cert = \"{}\", key = \"{}\" }}", path("cert.pem"), path("key.pem"));
     let mut upstream = Upstream::start().await;
     let gate = Setup::shut(upstream.address).with(&tls).start().await;
-    let mut client = Raw::client(tls_connect(gate.public, &cert).await);
+    let mut client = Raw::client(tls_connect(gate.public, &cert).await.unwrap());
     client.upgrade("/ws", &[("Origin", "https://example.org")]).await;
     client.send_frame(&Frame::binary(&[5; 100_000])).await;
     gate.holds_bytes(|bytes| bytes > 100_000).await;
@@ -194,23 +192,4 @@ fn fails(ended: &Ended, code: i32, said: &[&str]) {
     for part in said {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
-}
-
-/// A self-signed certificate of example.org and its key.
-fn certificate(change: impl Fn(&mut CertificateParams)) -> (String, String) {
-    let mut params = CertificateParams::new(["example.org".to_owned()]).unwrap();
-    change(&mut params);
-    let key = KeyPair::generate().unwrap();
-    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
-}
-
-async fn tls_connect(address: SocketAddr, cert: &str) -> TlsStream<TcpStream> {
-    use rustls_pki_types::pem::PemObject;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(rustls_pki_types::CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let connector = TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
-    let stream = TcpStream::connect(address).await.unwrap();
-    connector.connect(ServerName::try_from("example.org").unwrap(), stream).await.unwrap()
 }

@@ -24,4 +24,5 @@ mod payloads;
 mod probe;
 mod prometheus;
 mod race;
+mod reload;
 mod scenes;

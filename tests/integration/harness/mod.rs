@@ -7,6 +7,7 @@ pub(crate) mod head;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::{future::Future, time::Duration};

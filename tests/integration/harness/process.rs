@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::{ExitStatus, Stdio},
 };
 
@@ -14,6 +15,9 @@ use tokio::{
 
 use super::{gate::QUICK, raw::Raw, within};
 
+/// The configuration's name in its directory.
+pub(crate) const FILE: &str = "proxy.toml";
+
 /// A running process; dropped, it is killed.
 pub(crate) struct Process {
     pub(crate) public: SocketAddr,
@@ -22,7 +26,7 @@ pub(crate) struct Process {
     log: Lines<BufReader<ChildStdout>>,
     /// The lines of the log that were read.
     read: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// What a command that ends by itself has left.
@@ -56,17 +60,35 @@ impl Process {
 
     async fn launch(upstream: SocketAddr, lines: &str, command: impl FnOnce(&[&str]) -> Command) -> Self {
         let directory = TempDir::new().unwrap();
-        let path = directory.path().join("proxy.toml");
-        std::fs::write(&path, format!("{QUICK}\nupstream.url = \"http://{upstream}\"\n{lines}\n")).unwrap();
+        std::fs::write(directory.path().join(FILE), text(upstream, lines)).unwrap();
+        Self::launch_in(directory, command).await
+    }
+
+    /// Starts it from the proxy.toml of a directory.
+    pub(crate) async fn start_in(directory: TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::launch_in(directory, |arguments| {
+            let mut command = command(arguments);
+            command.envs(variables.iter().copied());
+            command
+        })
+        .await
+    }
+
+    async fn launch_in(directory: TempDir, command: impl FnOnce(&[&str]) -> Command) -> Self {
+        let path = directory.path().join(FILE);
         let mut child = command(&["run", "--config", path.to_str().unwrap()]).spawn().unwrap();
         let log = BufReader::new(child.stdout.take().unwrap()).lines();
         let nowhere = SocketAddr::from(([0; 4], 0));
-        let mut process =
-            Self { public: nowhere, admin: nowhere, child, log, read: String::new(), _directory: directory };
+        let mut process = Self { public: nowhere, admin: nowhere, child, log, read: String::new(), directory };
         let line = process.logged("listening").await;
         let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
         (process.public, process.admin) = (address("public"), address("admin"));
         process
+    }
+
+    /// Where its proxy.toml is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) async fn client(&self) -> Raw {
@@ -133,6 +155,11 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)], files: &
     let output = within("the end of the command", command.output()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A whole configuration: checks that are quick, this upstream, and `lines`.
+pub(crate) fn text(upstream: SocketAddr, lines: &str) -> String {
+    format!("{QUICK}\nupstream.url = \"http://{upstream}\"\n{lines}\n")
 }
 
 fn command(arguments: &[&str]) -> Command {

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -90,6 +90,7 @@ async fn echo(stream: TcpStream) {
 pub(crate) struct Health {
     pub(crate) address: SocketAddr,
     ready: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
     _task: JoinSet<()>,
 }
 
@@ -97,19 +98,25 @@ impl Health {
     pub(crate) async fn start(ready: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ready = Arc::new(AtomicBool::new(ready));
+        let (ready, asked) = (Arc::new(AtomicBool::new(ready)), Arc::new(AtomicUsize::new(0)));
         let mut task = JoinSet::new();
-        task.spawn(answer(listener, Arc::clone(&ready)));
-        Self { address, ready, _task: task }
+        task.spawn(answer(listener, Arc::clone(&ready), Arc::clone(&asked)));
+        Self { address, ready, asked, _task: task }
     }
 
     pub(crate) fn set(&self, ready: bool) {
         self.ready.store(ready, Ordering::SeqCst);
     }
+
+    /// How often it was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
 }
 
-async fn answer(listener: TcpListener, ready: Arc<AtomicBool>) {
+async fn answer(listener: TcpListener, ready: Arc<AtomicBool>, asked: Arc<AtomicUsize>) {
     while let Ok((mut stream, _)) = listener.accept().await {
+        asked.fetch_add(1, Ordering::SeqCst);
         // The check's whole request is one small segment; a piece of it will do.
         let Ok(_) = stream.read(&mut [0; 1024]).await else { continue };
         let status = if ready.load(Ordering::SeqCst) { "200 OK" } else { "503 Service Unavailable" };
