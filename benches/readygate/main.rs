@@ -1,10 +1,11 @@
 //! What readygate costs, measured on the real process over the loopback.
 //!
-//! `cargo bench` runs everything (some five minutes); `cargo bench --bench readygate -- connect memory` some of it, and
-//! `idle seconds=10` looks at the process at rest for that long instead of a minute. Each prints a table, and at the end comes
-//! one line of JSON with every figure. Clients and backend live in this process, so only readygate's own memory and CPU
-//! time are readygate's. `round`, `idle` and `return` want what the tests of the checks want (redis-server, PostgreSQL and
-//! `tests/.venv`), `restart` the last of these; `tests/run` installs them all.
+//! `cargo bench --bench readygate` runs everything (some five minutes); `cargo bench --bench readygate -- connect memory` some
+//! of it, and `idle seconds=10` looks at the process at rest for that long instead of a minute. Each prints a table, and at the
+//! end comes one line of JSON with every figure. Clients and backend live in this process, so only readygate's own memory and
+//! CPU time are readygate's. `round`, `idle` and `return` want what the tests of the checks want (redis-server, PostgreSQL and
+//! `tests/.venv`), `restart` the last of these; `tests/run` installs them all. Beside its peers readygate is measured by
+//! `cargo bench --bench peers`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod backend;

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::Incoming,
-    header::{ALLOW, HOST, HeaderValue, ORIGIN},
+    header::{HOST, HeaderValue, ORIGIN},
     http::uri::Authority,
 };
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     View,
     order::Order,
-    routes::{Answer, json},
+    routes::{Answer, json, not_allowed},
     status::GateStatus,
 };
 use crate::gate::{Forced, NoRoute};
@@ -49,7 +49,7 @@ impl Verb {
 /// The answer to a request of `peer` for one of them.
 pub(super) async fn answer(view: &View, verb: Verb, request: Request<Incoming>, peer: IpAddr) -> Answer {
     if request.method() != Method::POST {
-        return only_post();
+        return not_allowed("only POST", "POST");
     }
     if let Err(why) = may_write(peer, request.headers()) {
         return json(StatusCode::FORBIDDEN, &json!({ "error": why }));
@@ -126,12 +126,6 @@ fn authority(host: &HeaderValue) -> Option<Authority> {
 fn is_here(host: &Authority) -> bool {
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-fn only_post() -> Answer {
-    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "only POST" }));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-    answer
 }
 
 fn bad_request(why: &str) -> Answer {

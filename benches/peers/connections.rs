@@ -1,0 +1,55 @@
+//! What a connection costs: upgrade, one echo, close.
+
+use super::{
+    Bench,
+    account::Cpu,
+    backend::Backend,
+    contestants::Contestant,
+    frames::{Message, SMALL},
+    machine::{self, between},
+    visits::{Plan, Then, visit},
+};
+
+/// Of one turn, and those before that warm everything up.
+const CONNECTIONS: usize = 4000;
+const WARM_UP: usize = 200;
+
+/// Under way at a time: enough to keep a proxy busy.
+const AT_ONCE: usize = 16;
+
+/// Looked at by the targets.
+pub(crate) const CPU: &str = "CPU us a connection";
+
+/// With one worker each.
+pub(crate) fn run(bench: &mut Bench) {
+    rounds(bench, &bench.with_direct());
+}
+
+/// With the defaults of each.
+pub(crate) fn defaults(bench: &mut Bench) {
+    rounds(bench, &Bench::defaults());
+}
+
+fn rounds(bench: &mut Bench, contestants: &[Contestant]) {
+    let backend = Backend::warm();
+    let proxies: Vec<_> = contestants.iter().map(|one| one.start(backend.address, bench.cpus)).collect();
+    let first = Message::new(SMALL, 1);
+    for round in 0..bench.rounds {
+        for place in 0..contestants.len() {
+            let index = (place + round) % contestants.len();
+            let (name, proxy) = (contestants[index].name(), &proxies[index]);
+            let plan =
+                |clients| Plan { to: proxy.public, clients, at_once: AT_ONCE, first: Some(&first), then: Then::Closed };
+            visit(plan(WARM_UP)).all();
+            let (before, began) = (proxy.pid().map(Cpu::of), machine::now());
+            visit(plan(CONNECTIONS)).all();
+            let took = between(began, machine::now()).as_secs_f64();
+            if let (Some(before), Some(pid)) = (before, proxy.pid()) {
+                let used = Cpu::of(pid).since(&before).as_secs_f64();
+                bench.report.note(CPU, &name, used / CONNECTIONS as f64 * 1e6);
+                bench.report.note("  proxy busy %, connections", &name, used / took * 100.0);
+            }
+            bench.report.note("  connections/s", &name, CONNECTIONS as f64 / took);
+        }
+    }
+}
