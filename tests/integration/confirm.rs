@@ -6,7 +6,7 @@ use crate::harness::{
     frame::{Frame, TEXT},
     gate::{Running, Setup, sessions},
     programs::{Foreign, Server},
-    raw::Raw,
+    raw::{ACCEPT, Raw, switching},
     upstream::Upstream,
 };
 
@@ -143,7 +143,7 @@ async fn what_comes_glued_to_the_101_and_behind_the_confirmation_keeps_its_order
     let mut backend = upstream.dialed().await;
     backend.head().await;
     let glued = [Frame::text("early"), Frame::text(READY), Frame::text("behind")];
-    let head = crate::harness::raw::switching(crate::harness::raw::ACCEPT, &[]);
+    let head = switching(ACCEPT, &[]);
     let bytes: Vec<u8> = glued.iter().flat_map(Frame::plain).collect();
     // The last frame's end comes later: a frame is under way when the streams are joined.
     backend.send([head.as_bytes(), &bytes[..bytes.len() - 3]].concat()).await;
@@ -229,7 +229,6 @@ async fn a_confirmation_that_does_not_come_is_waived_where_the_policy_is_to_pass
     scene.client.send_frame(&Frame::text("first")).await;
     scene.backend_hears(&Frame::text("first")).await;
     scene.passes(&Frame::text("answer")).await;
-    drop((scene.client, scene.backend));
 }
 
 #[tokio::test]
@@ -388,15 +387,11 @@ async fn a_session_that_waits_can_be_seen() {
 }
 
 #[tokio::test]
-async fn only_the_routes_that_ask_for_it_wait() {
-    let mut upstream = Upstream::start().await;
-    let route = r#"routes = [{ path = "/careful", confirm = { text = "ready" } }]"#;
-    let gate = Setup::open(upstream.address).with(route).start().await;
-    let mut client = gate.client().await;
-    client.ask("/ws", &[]).await;
-    let mut backend = upstream.dialed().await;
-    backend.accept(&[]).await;
-    client.upgraded().await;
-    client.send_frame(&Frame::text("at once")).await;
-    assert_eq!(backend.frame().await, Frame::text("at once"));
+async fn only_routes_that_ask_for_it_wait_and_only_clients_for_whom_the_gate_counts() {
+    let elsewhere = r#"routes = [{ path = "/careful", confirm = { text = "ready" } }]"#.to_owned();
+    for lines in [elsewhere, format!("{CONFIRM}\ngate.mode = \"off\""), format!("{CONFIRM}\ngate.mode = \"observe\"")] {
+        let mut scene = Scene::without_a_message(&lines, &[]).await;
+        scene.client.send_frame(&Frame::text("at once")).await;
+        scene.backend_hears(&Frame::text("at once")).await;
+    }
 }
