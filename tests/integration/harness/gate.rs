@@ -19,11 +19,12 @@ use super::{
     within,
 };
 
-/// Checks so often that no test waits for one.
+/// Checks so often that no test waits for one, and so patient (the most that a profile can be) that a busy machine fails
+/// none: with one failure a check falls.
 pub(crate) const QUICK: &str = r#"
 server.listen = "127.0.0.1:0"
 admin.listen = "127.0.0.1:0"
-probe = { interval = "20ms", backoff = { initial = "5ms", max = "20ms" }, fall = 1 }
+probe = { interval = "20ms", backoff = { initial = "5ms", max = "20ms" }, fall = 1, profile = 10 }
 "#;
 
 /// What a readygate is started with.
