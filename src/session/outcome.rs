@@ -182,6 +182,29 @@ mod tests {
 
     const CODES: &[(u16, u16)] = &[(401, close::UNAUTHORIZED), (403, close::FORBIDDEN)];
 
+    /// Every one, a refusal with one status for all.
+    const ALL: [Outcome; 19] = [
+        Outcome::Completed,
+        Outcome::ClientGone,
+        Outcome::ClientSilent,
+        Outcome::HoldTimeout,
+        Outcome::HoldFull,
+        Outcome::TooMany,
+        Outcome::TooBig,
+        Outcome::ProtocolError,
+        Outcome::InvalidPayload,
+        Outcome::FrameTimeout,
+        Outcome::UpstreamRefused(StatusCode::NOT_FOUND),
+        Outcome::UpstreamUnreachable,
+        Outcome::UpstreamTimeout,
+        Outcome::BadHandshake,
+        Outcome::ConfirmTimeout,
+        Outcome::Unconfirmed,
+        Outcome::UpstreamLost,
+        Outcome::Drained,
+        Outcome::Internal,
+    ];
+
     fn told(outcome: Outcome) -> (u16, u16) {
         let farewell = outcome.farewell(CODES).unwrap();
         (farewell.status.as_u16(), farewell.code)
@@ -215,25 +238,7 @@ mod tests {
     #[test]
     fn each_outcome_is_a_series_before_it_happens() {
         let shown = Metrics::new().render();
-        for outcome in [
-            Outcome::Completed,
-            Outcome::ClientGone,
-            Outcome::ClientSilent,
-            Outcome::HoldTimeout,
-            Outcome::HoldFull,
-            Outcome::TooMany,
-            Outcome::TooBig,
-            Outcome::ProtocolError,
-            Outcome::InvalidPayload,
-            Outcome::FrameTimeout,
-            Outcome::UpstreamRefused(StatusCode::FORBIDDEN),
-            Outcome::UpstreamUnreachable,
-            Outcome::UpstreamTimeout,
-            Outcome::BadHandshake,
-            Outcome::UpstreamLost,
-            Outcome::Drained,
-            Outcome::Internal,
-        ] {
+        for outcome in ALL {
             let series = format!("readygate_sessions_total{{outcome=\"{}\"}} 0", outcome.label());
             assert!(shown.lines().any(|line| line == series), "{series}");
         }
@@ -249,23 +254,8 @@ mod tests {
 
     #[test]
     fn what_a_client_is_told_fits_into_a_close_and_is_plain_words() {
-        for outcome in [
-            Outcome::ClientSilent,
-            Outcome::HoldTimeout,
-            Outcome::HoldFull,
-            Outcome::TooMany,
-            Outcome::TooBig,
-            Outcome::ProtocolError,
-            Outcome::InvalidPayload,
-            Outcome::FrameTimeout,
-            Outcome::UpstreamRefused(StatusCode::NOT_FOUND),
-            Outcome::UpstreamUnreachable,
-            Outcome::UpstreamTimeout,
-            Outcome::BadHandshake,
-            Outcome::UpstreamLost,
-            Outcome::Drained,
-            Outcome::Internal,
-        ] {
+        let silent = [Outcome::Completed, Outcome::ClientGone, Outcome::Unconfirmed];
+        for outcome in ALL.into_iter().filter(|outcome| !silent.contains(outcome)) {
             let reason = outcome.farewell(CODES).unwrap().reason;
             assert!(reason.len() <= 123, "{reason}");
             assert!(reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b' '), "{reason}");

@@ -10,12 +10,13 @@ use super::family::Families;
 pub const STATES: [&str; 7] = ["arrived", "held", "dialing", "confirming", "replaying", "open", "closing"];
 
 /// How a session can end, in the words of its outcome.
-pub(super) const OUTCOMES: [&str; 18] = [
+pub(super) const OUTCOMES: [&str; 20] = [
     "abandoned",
     "bad_handshake",
     "client_gone",
     "client_silent",
     "completed",
+    "confirm_timeout",
     "drained",
     "frame_timeout",
     "hold_full",
@@ -25,6 +26,7 @@ pub(super) const OUTCOMES: [&str; 18] = [
     "protocol_error",
     "too_big",
     "too_many",
+    "unconfirmed",
     "upstream_lost",
     "upstream_refused",
     "upstream_timeout",
