@@ -2,9 +2,9 @@
 
 use crate::harness::{
     frame::Frame,
-    gate::{Running, Setup},
+    gate::{Setup, joined},
     head::{Response, head},
-    raw::{ACCEPT, KEY, Raw, handshake, switching},
+    raw::{ACCEPT, KEY, handshake, switching},
     upstream::{Upstream, nowhere},
 };
 
@@ -306,18 +306,6 @@ fn told_to_come_back(response: &Response, why: &str) {
     assert_eq!((response.status(), response.json()["error"].as_str()), (503, Some(why)));
     let seconds: u32 = response.head.get("retry-after").expect("Retry-After").parse().unwrap();
     assert!(seconds > 0);
-}
-
-/// An open session.
-async fn joined() -> (Running, Raw, Raw) {
-    let mut upstream = Upstream::start().await;
-    let gate = Setup::open(upstream.address).start().await;
-    let mut client = gate.client().await;
-    client.ask("/ws", &[]).await;
-    let mut backend = upstream.dialed().await;
-    backend.accept(&[]).await;
-    client.upgraded().await;
-    (gate, client, backend)
 }
 
 /// What a client is told whose 101 depends on this answer of the upstream.

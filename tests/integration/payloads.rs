@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     frame::Frame,
-    gate::{Running, Setup},
+    gate::{Running, Setup, joined},
     head::head,
     programs::Server,
     raw::Raw,
@@ -81,13 +81,7 @@ async fn a_wrong_token_or_none_is_3003_or_3000_held() {
 
 #[tokio::test]
 async fn every_payload_is_the_same_to_the_byte_open() {
-    let mut upstream = Upstream::start().await;
-    let gate = Setup::open(upstream.address).start().await;
-    let mut client = gate.client().await;
-    client.ask("/ws", &[]).await;
-    let mut backend = upstream.dialed().await;
-    backend.accept(&[]).await;
-    client.upgraded().await;
+    let (_gate, mut client, mut backend) = joined().await;
     // Open is invisible: what RFC 6455 forbids is the two ends' own business.
     let strange = [Frame::new(0xc1, "compressed"), Frame::new(0x83, "reserved"), Frame::new(0x0a, "in pieces")];
     let frames = [payloads(), strange.to_vec()].concat();

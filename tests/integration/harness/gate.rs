@@ -15,7 +15,7 @@ use super::{
     eventually,
     head::{Response, head},
     raw::Raw,
-    upstream::Health,
+    upstream::{Health, Upstream},
     within,
 };
 
@@ -84,6 +84,18 @@ impl Setup {
         running.gate_is(self.ready).await;
         running
     }
+}
+
+/// A session through a gate that was open from the start: readygate, its client, its backend.
+pub(crate) async fn joined() -> (Running, Raw, Raw) {
+    let mut upstream = Upstream::start().await;
+    let gate = Setup::open(upstream.address).start().await;
+    let mut client = gate.client().await;
+    client.ask("/ws", &[]).await;
+    let mut backend = upstream.dialed().await;
+    backend.accept(&[]).await;
+    client.upgraded().await;
+    (gate, client, backend)
 }
 
 impl Running {
