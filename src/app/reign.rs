@@ -15,14 +15,12 @@ use crate::{
     admin::View,
     config::{Check, Config},
     dial::Dialer,
-    drain::Drain,
     gate::{Gate, Plan},
-    hold::budget::Budget,
     http::{Proxy, Site, Sites},
     listen::tls::acceptor,
     probe::{self, Probe, Timing},
     reload::Proposal,
-    session::{House, deferral::Deferrals, registry::Registry},
+    session::House,
     telemetry::metrics::Metrics,
     upstream::Backend,
 };
@@ -57,16 +55,9 @@ impl Reign {
     pub(super) fn new(config: Config) -> Result<Self, StartError> {
         let Parts { tls, plan, timing, probes, dialer } = Parts::build(&config)?;
         let metrics = Metrics::new();
-        let house = House {
-            gate: Gate::of(&plan, Arc::clone(&metrics)),
-            budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
-            registry: Registry::new(Arc::clone(&metrics)),
-            metrics,
-            deferrals: Deferrals::default(),
-            drain: Drain::new(config.drain.timeout),
-            upstream: Backend::new(dialer.clone(), config.upstream.handshake_timeout),
-            config,
-        };
+        let gate = Gate::of(&plan, Arc::clone(&metrics));
+        let backend = Backend::new(dialer.clone(), config.upstream.handshake_timeout);
+        let house = House::new(config, gate, metrics, backend);
         let view = view(&house);
         let proxy = Arc::new(Proxy::new(dialer, &house.config.upstream.target));
         let site = Site { house: Arc::new(house), proxy, tls, tasks: TaskTracker::new() };

@@ -11,12 +11,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    drain::Drain,
     gate::Gate,
-    hold::budget::Budget,
-    session::{
-        Reply, deferral::Deferrals, outcome::Outcome, registry::Registry, simulation::scene::usual_configuration,
-    },
+    session::{Reply, outcome::Outcome, simulation::scene::usual_configuration},
     telemetry::metrics::Metrics,
     wire::{
         close::{self, control},
@@ -39,16 +35,8 @@ impl Upstream for Unwilling {
 
 fn house() -> Arc<House<Unwilling>> {
     let (config, metrics) = (usual_configuration(), Metrics::new());
-    Arc::new(House {
-        gate: Gate::new(&config.upstream.checks, NonZeroUsize::MIN, Arc::clone(&metrics)),
-        budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
-        registry: Registry::new(Arc::clone(&metrics)),
-        deferrals: Deferrals::default(),
-        drain: Drain::new(config.drain.timeout),
-        metrics,
-        config,
-        upstream: Unwilling,
-    })
+    let gate = Gate::new(&config.upstream.checks, NonZeroUsize::MIN, Arc::clone(&metrics));
+    Arc::new(House::new(config, gate, metrics, Unwilling))
 }
 
 fn arrival() -> Arrival {

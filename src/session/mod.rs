@@ -63,6 +63,22 @@ pub struct House<U> {
     pub upstream: U,
 }
 
+impl<U> House<U> {
+    /// The first house, after `config`: nobody was ever there.
+    pub fn new(config: Config, gate: Gate, metrics: Arc<Metrics>, upstream: U) -> Self {
+        Self {
+            gate,
+            budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
+            registry: Registry::new(Arc::clone(&metrics)),
+            metrics,
+            deferrals: Deferrals::default(),
+            drain: Drain::new(config.drain.timeout),
+            upstream,
+            config,
+        }
+    }
+}
+
 /// A handshake request that is fit to be answered.
 #[derive(Debug)]
 pub struct Arrival {

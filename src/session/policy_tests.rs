@@ -19,18 +19,14 @@ use tokio::{
 
 use super::{
     Arrival, House, Reply,
-    deferral::Deferrals,
     outcome::Outcome,
-    registry::Registry,
     run,
     standing::{HEADER, Standing},
 };
 use crate::{
     config::{Config, Environment},
     dial::{DialError, DialFault},
-    drain::Drain,
     gate::{Class, Failure, Gate, Plan},
-    hold::budget::Budget,
     telemetry::metrics::Metrics,
     upstream::{Answer, Fault, Joined, Upstream},
     wire::close,
@@ -73,16 +69,8 @@ fn house(lines: &str, refuses: bool) -> Arc<House<Script>> {
     );
     let config = Config::parse(&text, "proxy.toml", &Environment::with_variables([])).unwrap();
     let metrics = Metrics::new();
-    Arc::new(House {
-        gate: Gate::of(&Plan::of(&config), Arc::clone(&metrics)),
-        budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
-        registry: Registry::new(Arc::clone(&metrics)),
-        deferrals: Deferrals::default(),
-        drain: Drain::new(config.drain.timeout),
-        metrics,
-        config,
-        upstream: Script { refuses, ends: Mutex::default() },
-    })
+    let gate = Gate::of(&Plan::of(&config), Arc::clone(&metrics));
+    Arc::new(House::new(config, gate, metrics, Script { refuses, ends: Mutex::default() }))
 }
 
 fn check(house: &House<Script>, index: usize, passes: bool) {

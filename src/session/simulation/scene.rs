@@ -23,12 +23,8 @@ use super::{
 };
 use crate::{
     config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
-    drain::Drain,
     gate::{Class, Failure, Gate},
-    hold::budget::Budget,
-    session::{
-        Arrival, House, Reply, deferral::Deferral, deferral::Deferrals, outcome::Outcome, registry::Registry, run,
-    },
+    session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome, run},
     telemetry::metrics::Metrics,
 };
 
@@ -215,16 +211,7 @@ fn house(config: Config, weather: Weather, rng: &mut Rng) -> Arc<House<Backend>>
         may_pass: Arc::default(),
         opened: Arc::default(),
     };
-    Arc::new(House {
-        budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
-        registry: Registry::new(Arc::clone(&metrics)),
-        deferrals: Deferrals::default(),
-        drain: Drain::new(config.drain.timeout),
-        gate,
-        metrics,
-        config,
-        upstream,
-    })
+    Arc::new(House::new(config, gate, metrics, upstream))
 }
 
 fn configuration(rng: &mut Rng) -> Config {
