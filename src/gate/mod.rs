@@ -269,16 +269,20 @@ impl Inner {
         let Board { fold, said, hands, .. } = board;
         let mut changed = false;
         for ((lane, said), laid) in self.lanes.iter().zip(said).zip(hands) {
-            let verdict = fold.verdict(&lane.needs);
-            let verdict = laid.as_ref().map_or(verdict.clone(), |laid| laid.hand.over(verdict));
+            let seen = fold.verdict(&lane.needs);
+            let verdict = match laid {
+                Some(laid) => laid.hand.over(seen),
+                None => seen,
+            };
             if verdict != lane.verdict() {
                 let (before, at) = (lane.verdict().label(), Instant::now());
-                if !self.visits.is_retired() {
+                let is_in_force = !self.visits.is_retired();
+                if is_in_force {
                     said.say(lane, fold, &verdict, now, at);
                 }
                 lane.publish(verdict, at);
                 self.count(lane);
-                if !self.visits.is_retired() {
+                if is_in_force {
                     self.chronicle.note(lane, before, now);
                 }
                 changed = true;
