@@ -108,7 +108,8 @@ impl Reign {
             true => Arc::clone(&before.proxy),
             false => Arc::new(Proxy::new(dialer.clone(), &config.upstream.target)),
         };
-        let house = Arc::new(house(&before.house, gate, dialer, config));
+        let backend = Backend::new(dialer, config.upstream.handshake_timeout);
+        let house = Arc::new(before.house.after(config, gate, backend));
         self.view.follow(house.gate.clone(), Arc::new(house.config.clone()));
         self.sites.send_replace(Arc::new(Site { house, proxy, tls, tasks: before.tasks.clone() }));
         if !same_gate {
@@ -173,22 +174,6 @@ impl Probes {
             let (gate, metrics) = (house.gate.clone(), Arc::clone(&house.metrics));
             running.spawn(probe::run::run(index, check, probe, gate, metrics, timing));
         }
-    }
-}
-
-/// A house for `config` that shares with `before` whatever is everybody's.
-fn house(before: &House<Backend>, gate: Gate, dialer: Dialer, config: Config) -> House<Backend> {
-    before.budget.limit(config.hold.total_bytes, config.hold.sessions);
-    before.drain.set_timeout(config.drain.timeout);
-    House {
-        gate,
-        budget: Arc::clone(&before.budget),
-        registry: Arc::clone(&before.registry),
-        metrics: Arc::clone(&before.metrics),
-        deferrals: before.deferrals.clone(),
-        drain: before.drain.clone(),
-        upstream: Backend::new(dialer, config.upstream.handshake_timeout),
-        config,
     }
 }
 

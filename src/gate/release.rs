@@ -41,6 +41,12 @@ impl Release {
         self.grant()
     }
 
+    /// Granted and not done.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// One of the granted is done.
     #[must_use]
     pub fn finish(&mut self) -> Vec<u64> {

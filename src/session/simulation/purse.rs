@@ -1,0 +1,88 @@
+//! The budget that all holds of a scene share, watched from outside: never more is taken than there was at most, and at
+//! rest exactly what the living hold.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::time::{Instant, sleep};
+
+use super::scene::Gates;
+use crate::{
+    hold::budget::Budget,
+    session::{registry::Registry, state::State},
+};
+
+/// A budget with its history.
+#[derive(Debug)]
+pub(super) struct Purse {
+    budget: Arc<Budget>,
+    /// The largest limits so far: what was taken under them stays taken under lower ones.
+    most: Mutex<(usize, usize)>,
+    /// Leases that are no session's.
+    sharers: AtomicUsize,
+}
+
+impl Purse {
+    pub(super) fn new(budget: &Arc<Budget>) -> Arc<Self> {
+        let most = Mutex::new(budget.limits());
+        Arc::new(Self { budget: Arc::clone(budget), most, sharers: AtomicUsize::new(0) })
+    }
+
+    /// The limits were changed.
+    pub(super) fn limited(&self) {
+        let (bytes, sessions) = self.budget.limits();
+        let mut most = self.most.lock().unwrap();
+        *most = (most.0.max(bytes), most.1.max(sessions));
+    }
+
+    pub(super) fn check(&self) {
+        let most = *self.most.lock().unwrap();
+        let taken = (self.budget.bytes(), self.budget.sessions());
+        assert!(taken.0 <= most.0 && taken.1 <= most.1, "{taken:?} taken of the budget {most:?}");
+    }
+
+    /// Somebody else has some of it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.sharers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Somebody else takes all there is, for a while.
+    pub(super) async fn spend(&self, time: Duration) {
+        let Some(mut lease) = self.budget.enter() else { return };
+        self.sharers.fetch_add(1, Ordering::Relaxed);
+        let _ = lease.grow(usize::MAX / 2);
+        sleep(time).await;
+        drop(lease);
+        self.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Looks between the steps of the sessions, when every one of them is at rest.
+pub(super) async fn watch(purse: Arc<Purse>, registry: Arc<Registry>, gates: Gates, mut rng: Rng) {
+    loop {
+        sleep(Duration::from_millis(rng.u64(1..1_500))).await;
+        let states = registry.living(Instant::now().into_std());
+        let is_in =
+            |state: State| states.iter().filter(|view| view.steps.last().unwrap().state == state.label()).count();
+        let (held, dialing, open) = (is_in(State::Held), is_in(State::Dialing), is_in(State::Open));
+        let taken = gates.turns_taken();
+        assert!(taken <= held + dialing, "{taken} turns are taken, and {held} are held, {dialing} dialing");
+        if purse.is_shared() {
+            continue;
+        }
+        let (bytes, sessions) = (purse.budget.bytes(), purse.budget.sessions());
+        assert!(
+            sessions <= states.len() - open,
+            "{sessions} places are taken, and {open} of {} are open",
+            states.len()
+        );
+        let kept: usize = states.iter().map(|view| view.held_bytes).sum();
+        assert_eq!(bytes, kept, "bytes of the budget, and bytes of the living");
+    }
+}
