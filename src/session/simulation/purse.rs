@@ -1,5 +1,5 @@
 //! The budget that all holds of a scene share, watched from outside: never more is taken than there was at most, and at
-//! rest exactly what the living hold.
+//! rest as much as the living hold.
 
 use std::{
     sync::{
@@ -17,6 +17,9 @@ use crate::{
     hold::budget::Budget,
     session::{registry::Registry, state::State},
 };
+
+/// What a session may have beside its hold: a header or a control frame that is not all there.
+const UNFINISHED: usize = 14 + 125;
 
 /// A budget with its history.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ pub(super) async fn watch(purse: Arc<Purse>, registry: Arc<Registry>, gates: Gat
             states.len()
         );
         let kept: usize = states.iter().map(|view| view.held_bytes).sum();
-        assert_eq!(bytes, kept, "bytes of the budget, and bytes of the living");
+        let most = kept + states.len() * UNFINISHED;
+        assert!((kept..=most).contains(&bytes), "{bytes} bytes of the budget are taken, and {kept} are held");
     }
 }
