@@ -172,7 +172,7 @@ pub(super) async fn lead(
     let reply = reply.ok().and_then(Result::ok);
     let has_101 = matches!(reply, Some(Reply::Early { .. } | Reply::Switch(_)));
     if has_101 {
-        sleep(Duration::from_millis(if rng.u8(0..10) == 0 { rng.u64(0..3_000) } else { rng.u64(0..30) })).await;
+        sleep(Duration::from_millis(if rng.u8(0..10) == 0 { rng.u64(0..1_500) } else { rng.u64(0..30) })).await;
         if rng.u8(0..40) == 0 {
             // It went before its 101 was through.
             line.end(Ending::Reset);

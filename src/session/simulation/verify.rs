@@ -9,6 +9,7 @@ use super::{
     heard,
     line::Ending,
     scene::{Scene, Session},
+    world::CPU_STOPPED,
 };
 use crate::{
     config::{Config, Mode},
@@ -348,7 +349,7 @@ impl<'s> Streams<'s> {
         };
         let leaves_inside =
             self.dialed.is_some_and(|dial| matches!(dial.reaction, Reaction::Joins(backend::Manner::LeavesInside)));
-        let is_cut = scene.is_cut(self.session);
+        let is_cut = scene.is_cut(self.session) || scene.happened.contains(&CPU_STOPPED);
         let after_close = self.closes_then_sends();
         let excused = is_gone || !reads || inside_frame || leaves_inside || is_cut || after_close;
         assert!(excused, "frames are lost and the client was not told: {:?}", self.outcome);

@@ -28,6 +28,9 @@ use crate::{
     telemetry::metrics::Books,
 };
 
+/// It may stand still for longer than a client has to take a Close.
+pub(super) const CPU_STOPPED: &str = "CPU stopped";
+
 /// Between two of these events.
 const PAUSE: Duration = Duration::from_millis(1_500);
 
@@ -85,6 +88,8 @@ impl World {
     }
 
     async fn happen(&mut self, rng: &mut Rng) -> &'static str {
+        // What is open until this moment may have let somebody in.
+        self.gates.note();
         match rng.u8(0..10) {
             0 | 1 => self.lay_hand(gate::Forced::Open),
             2 | 3 => self.lay_hand(gate::Forced::Shut),
@@ -101,7 +106,7 @@ impl World {
             }
             8 => {
                 advance(Duration::from_millis(rng.u64(0..9_000))).await;
-                "CPU stopped"
+                CPU_STOPPED
             }
             _ => {
                 let Some(at) = rng.usize(0..8).checked_sub(1) else { return "nothing" };
