@@ -1,5 +1,7 @@
 //! What must have arrived where nothing went wrong: all that the upstream said, and the end of the client's side.
 
+use std::time::Duration;
+
 use super::{
     backend::{Dialed, Manner, Reaction},
     client,
@@ -7,6 +9,10 @@ use super::{
     scene::{Scene, Session},
 };
 use crate::session::outcome::Outcome;
+
+/// A client that is told at the cut, and whose 101 is still on its way, has the time of any other; the process does not
+/// wait for it.
+const CLOSING: Duration = Duration::from_secs(2);
 
 impl Scene {
     /// The drain may have cut this session.
@@ -18,7 +24,7 @@ impl Scene {
 /// `relayed`: so much of the upstream's stream reached the client.
 pub(super) fn session(session: &Session, outcome: Outcome, dialed: Option<&Dialed>, relayed: usize, scene: &Scene) {
     if let Some(began) = scene.drained_at {
-        assert!(session.ended <= began + scene.house.drain.timeout(), "a session outlives the drain");
+        assert!(session.ended <= began + scene.house.drain.timeout() + CLOSING, "a session outlives the drain");
     }
     let Some(Dialed { reaction: Reaction::Joins(manner), line: Some(line), .. }) = dialed else { return };
     let (upstream, client) = (line.log(), session.line.log());
