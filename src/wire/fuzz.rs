@@ -128,7 +128,7 @@ fn slowly(mode: Mode, mut stream: &[u8]) -> Result<Scanned, u16> {
         }
         match frame.opcode {
             0..=2 => scanned.frames += data(mode, &frame, &mut message)?,
-            8..=10 => control(mode, &frame, &mut scanned)?,
+            8..=10 => control(&frame, &mut scanned)?,
             _ => return Err(close::PROTOCOL_ERROR),
         }
         let is_taken = frame.opcode == 9 || frame.opcode == 10 && !mode.keeps_pongs;
@@ -167,8 +167,7 @@ fn data(mode: Mode, frame: &Drawn<'_>, message: &mut Message) -> Result<usize, u
     Ok(usize::from(frame.is_whole))
 }
 
-fn control(mode: Mode, frame: &Drawn<'_>, scanned: &mut Scanned) -> Result<(), u16> {
-    let _ = mode;
+fn control(frame: &Drawn<'_>, scanned: &mut Scanned) -> Result<(), u16> {
     if !frame.fin || frame.length > 125 {
         return Err(close::PROTOCOL_ERROR);
     }

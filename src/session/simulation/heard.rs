@@ -39,6 +39,9 @@ pub(super) fn session(session: &Session, outcome: Outcome, dialed: Option<&Diale
     if says_all && has_parted && listens_to_the_end {
         assert_eq!(relayed, upstream.sent.len(), "the client did not hear all of its upstream");
     }
+    if *manner == Manner::ClosesFirst && outcome == Outcome::Completed && upstream.ending == Some(Ending::Eof) {
+        assert!(client.shut_in_order, "the client did not hear the end of its upstream");
+    }
     let has_ended = client.ending == Some(Ending::Eof);
     if matches!(manner, Manner::Healthy | Manner::LastWord) && has_parted && has_ended {
         assert!(upstream.shut_in_order, "the upstream did not hear the end of its client");

@@ -21,24 +21,36 @@ use crate::{
 /// What a session may have beside its hold: a header or a control frame that is not all there.
 const UNFINISHED: usize = 14 + 125;
 
+/// What comes with a request is kept whatever the limit of a hold.
+const GLUED: usize = 200;
+
 /// A budget with its history.
 #[derive(Debug)]
 pub(super) struct Purse {
     budget: Arc<Budget>,
     /// The largest limits so far: what was taken under them stays taken under lower ones.
     most: Mutex<(usize, usize)>,
+    /// The largest hold so far.
+    most_held: AtomicUsize,
     /// Leases that are no session's.
     sharers: AtomicUsize,
 }
 
 impl Purse {
-    pub(super) fn new(budget: &Arc<Budget>) -> Arc<Self> {
+    /// A purse of holds with so many bytes each.
+    pub(super) fn new(budget: &Arc<Budget>, hold: usize) -> Arc<Self> {
         let most = Mutex::new(budget.limits());
-        Arc::new(Self { budget: Arc::clone(budget), most, sharers: AtomicUsize::new(0) })
+        Arc::new(Self {
+            budget: Arc::clone(budget),
+            most,
+            most_held: AtomicUsize::new(hold),
+            sharers: AtomicUsize::new(0),
+        })
     }
 
-    /// The limits were changed.
-    pub(super) fn limited(&self) {
+    /// The limits were changed, those of a hold to `hold`.
+    pub(super) fn limited(&self, hold: usize) {
+        self.most_held.fetch_max(hold, Ordering::Relaxed);
         let (bytes, sessions) = self.budget.limits();
         let mut most = self.most.lock().unwrap();
         *most = (most.0.max(bytes), most.1.max(sessions));
@@ -76,6 +88,9 @@ pub(super) async fn watch(purse: Arc<Purse>, registry: Arc<Registry>, gates: Gat
         let (held, dialing, open) = (is_in(State::Held), is_in(State::Dialing), is_in(State::Open));
         let taken = gates.turns_taken();
         assert!(taken <= held + dialing, "{taken} turns are taken, and {held} are held, {dialing} dialing");
+        let most_held = purse.most_held.load(Ordering::Relaxed).max(GLUED) + UNFINISHED;
+        assert!(states.iter().all(|view| view.held_bytes <= most_held), "more than {most_held} bytes in a hold");
+        assert!(states.len() > open || gates.former_are_over(), "nobody waits, and a gate that was replaced goes on");
         if purse.is_shared() {
             continue;
         }

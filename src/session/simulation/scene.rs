@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
+use futures_util::FutureExt;
 use http::{HeaderValue, Request};
 use tokio::{
     sync::oneshot,
@@ -101,8 +102,15 @@ impl Gates {
         self.0.lock().unwrap().iter().map(|(gate, _)| gate.lane(0).turns_taken()).sum()
     }
 
-    pub(super) fn all(&self) -> Vec<Gate> {
-        self.0.lock().unwrap().iter().map(|(gate, _)| gate.clone()).collect()
+    /// Those that were replaced have ended.
+    pub(super) fn former_are_over(&self) -> bool {
+        let gates = self.0.lock().unwrap();
+        gates.iter().all(|(gate, _)| !gate.is_retired() || gate.over().now_or_never().is_some())
+    }
+
+    /// Somebody waits at one of them.
+    pub(super) fn are_waited_for(&self) -> bool {
+        self.0.lock().unwrap().iter().any(|(gate, _)| gate.is_waited_for(0))
     }
 }
 

@@ -71,7 +71,7 @@ impl World {
         };
         tokio::spawn(check(gate.clone(), Arc::clone(&turns), gates.clone(), rng.fork()));
         let house = Arc::new(House::new(config, gate, metrics(), upstream));
-        let purse = Purse::new(&house.budget);
+        let purse = Purse::new(&house.budget, house.config.hold.connection_bytes);
         let (is_calm, next_at) = (rng.bool(), Instant::now());
         Self { house, purse, gates, weather, turns, is_calm, next_at, sessions: Vec::new(), happened: Vec::new() }
     }
@@ -148,7 +148,7 @@ impl World {
             gate: gate.clone(),
         };
         self.house = Arc::new(before.after(config, gate, upstream));
-        self.purse.limited();
+        self.purse.limited(self.house.config.hold.connection_bytes);
         if is_same { "reload, same gate" } else { "reload, gate after gate" }
     }
 
