@@ -32,6 +32,9 @@ PROBE_TIMEOUT_SECONDS = 1
 # Between two looks at a port that does not listen yet.
 KNOCK_SECONDS = 0.002
 
+# The checks of what is there; of the warehouse, which is not, nothing is said.
+CHECKS = ("upstream", "cache", "authority")
+
 # For what is bound to happen. Only a rehearsal that fails reaches it.
 PATIENCE_SECONDS = 120
 
@@ -229,7 +232,7 @@ class Instance:
 
         async def look():
             metrics = await self.metrics()
-            runs = [name for name in metrics if name.startswith("readygate_check_duration_seconds_count")]
+            runs = [f'readygate_check_duration_seconds_count{{check="{check}"}}' for check in CHECKS]
             return all(metrics[name] > more_than[name] for name in runs) and metrics
 
         return await until("a fresh run of each check", look)

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from clients import BURDEN, FENCE
+from cloud import CHECKS
 
 # Width of the label and of each column.
 LABEL, CELL = 40, 24
@@ -62,7 +63,7 @@ class Count:
         """What readygate's checks of all that was there made of the time between."""
 
         def total(name):
-            prefixes = tuple(f'{name}{{check="{check}"' for check in ("upstream", "cache", "authority"))
+            prefixes = tuple(f'{name}{{check="{check}"' for check in CHECKS)
             samples = [sample for sample in after if sample.startswith(prefixes)]
             return int(sum(after[sample] - before.get(sample, 0) for sample in samples))
 
