@@ -19,6 +19,8 @@ pub struct Budget {
 pub struct Lease {
     budget: Arc<Budget>,
     bytes: usize,
+    /// What the session keeps beside its hold, to the end of the lease.
+    luggage: usize,
 }
 
 impl Budget {
@@ -40,7 +42,7 @@ impl Budget {
     /// A place for one more session, or none if all are taken.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Option<Lease> {
-        take(&self.sessions, 1, self.limits().1).then(|| Lease { budget: Arc::clone(self), bytes: 0 })
+        take(&self.sessions, 1, self.limits().1).then(|| Lease { budget: Arc::clone(self), bytes: 0, luggage: 0 })
     }
 
     /// Bytes taken at this moment.
@@ -70,6 +72,16 @@ impl Budget {
 }
 
 impl Lease {
+    /// The same with room for `luggage` bytes more, for as long as it lasts; none if there is not so much.
+    #[must_use]
+    pub fn with_luggage(mut self, luggage: usize) -> Option<Self> {
+        let fits = take(&self.budget.bytes, luggage, self.budget.limits().0);
+        fits.then(|| {
+            self.luggage += luggage;
+            self
+        })
+    }
+
     /// Takes up to `most` bytes and says how many: fewer, or none, when the budget runs out.
     #[must_use]
     pub fn grow(&mut self, most: usize) -> usize {
@@ -97,11 +109,15 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.settle(0);
+        self.budget.bytes.fetch_sub(self.luggage, Ordering::AcqRel);
         self.budget.sessions.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 fn take(counter: &AtomicUsize, count: usize, most: usize) -> bool {
+    if count == 0 {
+        return true;
+    }
     counter
         .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |taken| (taken + count <= most).then_some(taken + count))
         .is_ok()
@@ -123,6 +139,29 @@ mod tests {
         assert_eq!((budget.bytes(), budget.sessions()), (10, 1));
         drop(lease);
         assert_eq!((budget.bytes(), budget.sessions()), (0, 0));
+    }
+
+    #[test]
+    fn luggage_is_kept_while_the_lease_grows_and_shrinks() {
+        let budget = Budget::new(100, 2);
+        let mut lease = budget.enter().unwrap().with_luggage(60).unwrap();
+        assert_eq!((lease.grow(70), budget.bytes()), (40, 100));
+        lease.settle(0);
+        assert_eq!(budget.bytes(), 60);
+        assert!(budget.enter().unwrap().with_luggage(41).is_none(), "more than there is");
+        assert_eq!((budget.bytes(), budget.sessions()), (60, 1));
+        assert!(budget.enter().unwrap().with_luggage(40).is_some());
+        drop(lease);
+        assert_eq!((budget.bytes(), budget.sessions()), (0, 0));
+    }
+
+    #[test]
+    fn nothing_to_carry_fits_into_a_spent_budget() {
+        let budget = Budget::new(10, 2);
+        let full = budget.enter().unwrap().with_luggage(10);
+        budget.limit(5, 2);
+        assert!(budget.enter().unwrap().with_luggage(0).is_some());
+        drop(full);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What one client sent before its session was open: raw, in order, bounded. PURE.
 //!
-//! `budget` bounds all holds together.
+//! `budget` bounds all holds together, `head` weighs the requests that wait with them.
 
 pub mod budget;
+pub mod head;
 
 use crate::{
     config,

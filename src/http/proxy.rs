@@ -31,6 +31,7 @@ use crate::{
     config::{OnTimeout, Target, WaitFor, WhenShut},
     dial::{DialError, DialFault, Dialer, Stream},
     gate::Verdict,
+    hold::head,
     session::{House, gating::Gating, standing::Standing},
     upstream::Body,
 };
@@ -84,7 +85,7 @@ impl Proxy {
         let shelf = Shelf::new(body);
         let (mut refused, mut standing) = (0, None);
         loop {
-            match wait(house, route, when_shut, deadline).await {
+            match wait(house, &head, route, when_shut, deadline).await {
                 Ok(seen) => standing = seen.or(standing),
                 Err(refusal) => return refusal.into_response(),
             }
@@ -157,6 +158,7 @@ fn marked(mut response: Response<Body>, standing: Option<Standing>) -> Response<
 /// Returns when the request may go on, and how things then stand, or with what to answer instead.
 async fn wait<U>(
     house: &House<U>,
+    request: &request::Parts,
     route: usize,
     when_shut: WhenShut,
     deadline: Instant,
@@ -178,7 +180,7 @@ async fn wait<U>(
         WhenShut::Refuse => return Err(busy("not ready")),
         WhenShut::Hold => {}
     }
-    let Some(_place) = house.budget.enter() else { return Err(busy("too many waiting")) };
+    let Some(_place) = head::place(&house.budget, request) else { return Err(busy("too many waiting")) };
     house.gate.arrived();
     let _waiting = lane.waiting();
     let changed = verdict.wait_for(|verdict| !matches!(verdict, Verdict::Shut { .. }));
