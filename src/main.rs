@@ -11,7 +11,7 @@ use readygate::{
     app::{App, StartError},
     cli::{self, doctor::Diagnosis},
     config::{Config, Environment, ReloadOutcome},
-    listen::descriptors,
+    descriptors::{self, Share},
     reload::Watch,
     telemetry::log,
 };
@@ -112,12 +112,12 @@ async fn serve(config: Config, watch: Watch) -> Result<(), StartError> {
     let (stop, asker) = (stop_signal(), watch.asker());
     // And from here on a hangup does no harm.
     tokio::spawn(hangups(asker));
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let app = App::new(config)?.watching(watch);
     if let (Ok(public), Ok(admin)) = (app.public_address(), app.admin_address()) {
-        let open_files = descriptors::raise().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the limit of open files cannot be raised");
-            None
-        });
+        let open_files = Share::here().limit;
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%public, %admin, platform, patience, open_files, version, "listening");
     }

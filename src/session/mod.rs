@@ -37,7 +37,8 @@ use tokio::sync::oneshot;
 
 use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry, standing::Standing};
 use crate::{
-    config::Config, drain::Drain, gate::Gate, hold::budget::Budget, telemetry::metrics::Metrics, upstream::Body,
+    config::Config, descriptors::Place, drain::Drain, gate::Gate, hold::budget::Budget, telemetry::metrics::Metrics,
+    upstream::Body,
 };
 
 pub use self::drive::run;
@@ -92,6 +93,8 @@ pub struct Arrival {
     pub route: usize,
     /// The client's address.
     pub peer: SocketAddr,
+    /// The descriptors set aside for it; without a seat it is refused.
+    pub place: Place,
     /// When it arrived.
     pub at: Instant,
 }

@@ -13,9 +13,16 @@ use crate::{
     upstream::{Fault, Upstream, retry},
 };
 
+/// Why a session is refused that could be neither released nor dialed.
+const NO_SEAT: &str = "no file descriptors are left for one more client";
+
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// What the first verdict means for this session.
+    /// What the first verdict means for this session, if there are descriptors for it.
     pub(super) fn arrive(&mut self, verdict: &Verdict) -> Input {
+        if !self.arrival.place.is_seat() {
+            NO_SEAT.clone_into(&mut self.reason);
+            return Input::NoRoom;
+        }
         self.reason = blockers(verdict);
         match (verdict, self.gating) {
             (Verdict::Draining, _) => Input::Draining,

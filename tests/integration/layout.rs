@@ -16,7 +16,7 @@ const TIERS: [&[&str]; 8] = [
     &["http"],
     &["session"],
     &["hold", "upstream", "splice", "probe"],
-    &["gate", "drain", "dial"],
+    &["gate", "drain", "dial", "descriptors"],
     &["wire", "telemetry"],
     &["config"],
 ];

@@ -6,6 +6,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -132,6 +133,14 @@ impl Process {
         let id = self.child.id().expect("a living process").to_string();
         let kill = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
         assert!(within("kill", kill).await.unwrap().success());
+    }
+
+    /// From here on it may have so many open files; what is open stays open.
+    pub(crate) fn limit_files(&self, files: Option<u64>) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap()));
+        let hard = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: files.or(hard), maximum: hard };
+        prlimit(Some(id.expect("a living process")), Resource::Nofile, limit).unwrap();
     }
 
     /// It has ended.
