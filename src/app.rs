@@ -1,9 +1,10 @@
 //! Builds the parts from a configuration, starts them in order, stops them in order.
 //!
 //! `reign` is the configuration in force and what was built from it, one generation after another; `error` is what keeps
-//! one from being built.
+//! one from being built; `project` is what the log has to learn of Google's cloud.
 
 mod error;
+pub mod project;
 mod reign;
 
 use std::{
@@ -106,6 +107,11 @@ impl App {
         reign.begin();
         background.spawn(listen::serve(public, reign.sites(), Door::new(&share)));
         view.set_bound();
+        let floods = Arc::clone(&reign.site().house.floods);
+        background.spawn({
+            let floods = Arc::clone(&floods);
+            async move { floods.run().await }
+        });
         tokio::select! {
             biased;
             () = shutdown => {}
@@ -113,6 +119,7 @@ impl App {
             () = follow(watch, &mut reign) => {}
         }
         drain(&reign.site()).await;
+        floods.settle();
         stop_admin.cancel();
     }
 }

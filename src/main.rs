@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use readygate::{
-    app::{App, StartError},
+    app::{App, StartError, project},
     cli::{self, doctor::Diagnosis},
     config::{Config, Environment, ReloadOutcome},
     descriptors::{self, Share},
@@ -93,8 +93,10 @@ fn run(path: &Path) -> io::Result<ExitCode> {
     let wanted = &loaded.config.log;
     let log = log::init(wanted.format, wanted.level, io::stdout().is_terminal()).map_err(io::Error::other)?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let project = project::Source::of(&environment);
     let watch = Watch::new(path, environment, &loaded, log.threshold());
     let runtime = runtime(loaded.config.server.workers.get())?;
+    runtime.spawn(project.learn());
     let result = runtime.block_on(serve(loaded.config, watch));
     runtime.shutdown_background();
     match result {

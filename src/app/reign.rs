@@ -188,11 +188,13 @@ impl Probes {
 fn house(before: &House<Backend>, gate: Gate, dialer: Dialer, config: Config) -> House<Backend> {
     before.budget.limit(config.hold.total_bytes, config.hold.sessions);
     before.drain.set_timeout(config.drain.timeout);
+    before.floods.limit(config.log.flood);
     House {
         gate,
         budget: Arc::clone(&before.budget),
         registry: Arc::clone(&before.registry),
         metrics: Arc::clone(&before.metrics),
+        floods: Arc::clone(&before.floods),
         deferrals: before.deferrals.clone(),
         drain: before.drain.clone(),
         upstream: Backend::new(dialer, config.upstream.handshake_timeout),

@@ -1,6 +1,9 @@
 //! Sessions for which the gate does not count: they dial at once, and of the observed ones it is recorded what would have
 //! been, and what became of it.
 
+use tokio::time::Instant;
+use tracing::Level;
+
 use super::{
     ClientStream,
     drive::{Drive, blockers},
@@ -10,6 +13,7 @@ use super::{
 };
 use crate::{
     gate::Verdict,
+    telemetry::{floods::WOULD_BE_HELD, trace::Trace},
     upstream::{Fault, Upstream, retry},
 };
 
@@ -64,7 +68,11 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         self.would = Would::Hold;
         let route = self.route().path.as_str();
-        tracing::info!(session = self.seq, route, blockers = self.reason, "session would have been held");
+        if self.house.floods.admits(WOULD_BE_HELD, Level::INFO, Instant::now().into_std()) {
+            let line =
+                || tracing::info!(session = self.seq, route, blockers = self.reason, "session would have been held");
+            Trace::span(self.trace, None).in_scope(line);
+        }
         self.reason.insert_str(0, "would have been held: ");
     }
 }
