@@ -12,6 +12,7 @@ pub struct Budget {
     most_bytes: AtomicUsize,
     sessions: AtomicUsize,
     most_sessions: AtomicUsize,
+    carried: AtomicUsize,
 }
 
 /// One session's place in the budget; gives everything back when dropped.
@@ -28,8 +29,8 @@ impl Budget {
     #[must_use]
     pub fn new(most_bytes: usize, most_sessions: usize) -> Arc<Self> {
         let [bytes, sessions] = [0, 0].map(AtomicUsize::new);
-        let [most_bytes, most_sessions] = [most_bytes, most_sessions].map(AtomicUsize::new);
-        Arc::new(Self { bytes, most_bytes, sessions, most_sessions })
+        let [most_bytes, most_sessions, carried] = [most_bytes, most_sessions, usize::MAX].map(AtomicUsize::new);
+        Arc::new(Self { bytes, most_bytes, sessions, most_sessions, carried })
     }
 
     /// Other limits from here on. What is taken stays taken: under lower limits nothing more is given until enough has
@@ -37,6 +38,11 @@ impl Budget {
     pub fn limit(&self, most_bytes: usize, most_sessions: usize) {
         self.most_bytes.store(most_bytes, Ordering::Relaxed);
         self.most_sessions.store(most_sessions, Ordering::Relaxed);
+    }
+
+    /// No more sessions than these, whatever else the limit is.
+    pub fn carry(&self, sessions: usize) {
+        self.carried.store(sessions, Ordering::Relaxed);
     }
 
     /// A place for one more session, or none if all are taken.
@@ -60,7 +66,9 @@ impl Budget {
     /// The limits: bytes and sessions.
     #[must_use]
     pub fn limits(&self) -> (usize, usize) {
-        (self.most_bytes.load(Ordering::Relaxed), self.most_sessions.load(Ordering::Relaxed))
+        let [bytes, sessions, carried] =
+            [&self.most_bytes, &self.most_sessions, &self.carried].map(|most| most.load(Ordering::Relaxed));
+        (bytes, sessions.min(carried))
     }
 
     /// Neither a byte nor a session more would be taken.
@@ -175,6 +183,19 @@ mod tests {
         budget.limit(90, 2);
         assert_eq!(lease.grow(20), 10);
         assert!(budget.enter().is_some());
+    }
+
+    #[test]
+    fn no_more_sessions_enter_than_are_carried_and_no_fewer_than_the_limit_says() {
+        let budget = Budget::new(100, 3);
+        budget.carry(1);
+        let lease = budget.enter().unwrap();
+        assert!(budget.enter().is_none() && budget.is_spent());
+        budget.limit(100, 2);
+        assert_eq!(budget.limits(), (100, 1));
+        budget.carry(5);
+        assert_eq!(budget.limits(), (100, 2));
+        drop(lease);
     }
 
     #[test]

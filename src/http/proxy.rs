@@ -59,11 +59,12 @@ enum Trouble {
 }
 
 impl Proxy {
-    /// A client of the backend behind `dialer`.
+    /// A client of the backend behind `dialer` that keeps at most so many `idle` connections.
     #[must_use]
-    pub fn new(dialer: Dialer, upstream: &Target) -> Self {
+    pub fn new(dialer: Dialer, upstream: &Target, idle: usize) -> Self {
         let mut client = Client::builder(TokioExecutor::new());
-        client.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE).http1_preserve_header_case(true);
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(idle);
+        client.http1_preserve_header_case(true);
         // The pool keeps connections by the authority, and a request without Host gets it as one.
         let mut target = uri::Parts::default();
         target.scheme = Some(uri::Scheme::HTTP);
@@ -180,7 +181,7 @@ async fn wait<U>(
         WhenShut::Refuse => return Err(busy("not ready")),
         WhenShut::Hold => {}
     }
-    let Some(_place) = head::place(&house.budget, request) else { return Err(busy("too many waiting")) };
+    let Some(_place) = head::place(&house.budget, request) else { return Err(Refusal::too_many()) };
     house.gate.arrived();
     let _waiting = lane.waiting();
     let changed = verdict.wait_for(|verdict| !matches!(verdict, Verdict::Shut { .. }));

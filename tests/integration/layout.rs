@@ -16,7 +16,7 @@ const TIERS: [&[&str]; 8] = [
     &["http"],
     &["session"],
     &["hold", "upstream", "splice", "probe"],
-    &["gate", "drain", "dial"],
+    &["gate", "drain", "dial", "descriptors"],
     &["wire", "telemetry"],
     &["config"],
 ];
@@ -25,7 +25,7 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 35] = [
+const PURE: [&str; 37] = [
     "admin/order",
     "cli/doctor/case",
     "cli/doctor/finding",
@@ -60,6 +60,8 @@ const PURE: [&str; 35] = [
     "session/standing",
     "session/state",
     "splice/flow",
+    "telemetry/bucket",
+    "telemetry/trace",
     "upstream/retry",
 ];
 

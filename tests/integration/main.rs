@@ -3,6 +3,7 @@
 
 mod cli;
 mod close_codes;
+mod cloud_logging;
 mod confirm;
 mod degraded;
 mod dependencies;
@@ -10,6 +11,7 @@ mod deploy;
 mod descriptors;
 mod doctor;
 mod drain;
+mod floods;
 mod foreign_clients;
 mod hand;
 mod handshake;

@@ -2,10 +2,16 @@
 
 use std::{
     net::SocketAddr,
+    os::fd::AsFd,
     path::Path,
     process::{ExitStatus, Stdio},
 };
 
+use rustix::{
+    io::ioctl_fionread,
+    pipe::fcntl_getpipe_size,
+    process::{Pid, Resource, Rlimit, getrlimit, prlimit},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -132,6 +138,26 @@ impl Process {
         let id = self.child.id().expect("a living process").to_string();
         let kill = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
         assert!(within("kill", kill).await.unwrap().success());
+    }
+
+    /// How full the pipe is that its log waits in: up to 1.
+    pub(crate) fn unread(&mut self) -> f64 {
+        let output = self.log.get_mut().get_mut();
+        let pipe = output.as_fd();
+        ioctl_fionread(pipe).unwrap() as f64 / fcntl_getpipe_size(pipe).unwrap() as f64
+    }
+
+    /// It has ended, with the rest of its log unread.
+    pub(crate) async fn ended_unread(&mut self) -> ExitStatus {
+        within("the process's end", self.child.wait()).await.unwrap()
+    }
+
+    /// From here on it may have so many open files; what is open stays open.
+    pub(crate) fn limit_files(&self, files: Option<u64>) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap()));
+        let hard = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: files.or(hard), maximum: hard };
+        prlimit(Some(id.expect("a living process")), Resource::Nofile, limit).unwrap();
     }
 
     /// It has ended.
