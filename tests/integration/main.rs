@@ -24,5 +24,6 @@ mod payloads;
 mod probe;
 mod prometheus;
 mod race;
+mod readme;
 mod reload;
 mod scenes;
