@@ -4,6 +4,7 @@
 
 const SEEN = 60; // results of a check that are drawn
 const LISTED = 25; // sessions of a state that are listed
+const ANNOUNCED = 3; // routes that are read aloud one by one
 const RETRY = 5000; // before listening again after a refusal
 const ORDER = ["arrived", "authorizing", "held", "dialing", "confirming", "replaying", "open", "closing"];
 const KNOWN = ["time", "uptime_seconds", "version", "bound", "verdict", "routes", "checks", "changes", "sessions", "outcomes", "ledger", "hold", "config"];
@@ -175,7 +176,8 @@ function announce(status) {
     if (before && before !== verdict) news.push(`Route ${path} is ${verdict}${first ? `, ${first.check}: ${first.reason}` : ""}`);
     state.verdicts.set(path, verdict);
   }
-  if (news.length) set(at("announcement"), news.join(". "));
+  const many = `${plural(news.length, "route")} changed: the gate is ${status.verdict}`;
+  if (news.length) set(at("announcement"), news.length > ANNOUNCED ? many : news.join(". "));
 }
 
 function drawRoutes(routes) {
@@ -486,6 +488,7 @@ function found() {
 function lose() {
   state.lost ??= Date.now();
   mark(at("link"), "data-lost", "");
+  at("end").hidden = true;
   set(at("link"), `Connection lost since ${clock(state.lost)}; below is the last that was known.`);
 }
 
