@@ -26,5 +26,6 @@ mod payloads;
 mod probe;
 mod prometheus;
 mod race;
+mod readme;
 mod reload;
 mod scenes;
