@@ -4,6 +4,7 @@
 mod cli;
 mod close_codes;
 mod confirm;
+mod conformance;
 mod degraded;
 mod dependencies;
 mod deploy;
@@ -15,6 +16,7 @@ mod hand;
 mod handshake;
 mod harness;
 mod hold;
+mod hostile;
 mod http;
 mod layout;
 mod modes;
