@@ -44,7 +44,7 @@ async fn agrees(server: &Server) {
     is_meaningful(&direct);
     let open = leg::open(server, &cases).await;
     let deferred = leg::deferred(server, &cases).await;
-    let early = leg::early(server, &cases).await;
+    let (early, all_held) = leg::early(server, &cases).await;
     let mut table = String::new();
     for (at, case) in cases.iter().enumerate() {
         let (direct, open, deferred, early) = (&direct[at], &open[at], &deferred[at], &early[at]);
@@ -55,6 +55,7 @@ async fn agrees(server: &Server) {
         writeln!(table, "    early  {early}\n    which should be {:?}", case.held).unwrap();
     }
     assert!(table.is_empty(), "\n{table}");
+    assert!(all_held, "the gate opened before all was held");
     println!("{} cases, four ways each", cases.len());
 }
 
