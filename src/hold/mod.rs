@@ -90,6 +90,12 @@ impl Hold {
         self.closed
     }
 
+    /// What the client's Close carries, code and reason.
+    #[must_use]
+    pub fn farewell(&self) -> &[u8] {
+        self.scanner.farewell()
+    }
+
     /// A frame has begun and is not whole.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {

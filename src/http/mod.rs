@@ -230,10 +230,32 @@ fn relayed(mut head: response::Parts) -> Response<Body> {
 }
 
 fn declined(mut response: Response<Body>) -> Response<Body> {
+    if headers::check_response(response.headers_mut()).is_err() {
+        return Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer").into_response();
+    }
     headers::strip_hop_by_hop(response.headers_mut());
     response
 }
 
 fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn answer(lines: &[(&str, &str)]) -> Response<Body> {
+        let answer = lines.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
+        declined(answer.body(empty()).unwrap())
+    }
+
+    #[test]
+    fn a_declining_answer_has_one_length_or_is_not_relayed() {
+        let two = answer(&[("content-length", "40"), ("transfer-encoding", "chunked")]);
+        assert_eq!((two.status(), two.headers().len()), (StatusCode::OK, 0));
+        let coded = answer(&[("transfer-encoding", "gzip, chunked")]);
+        assert_eq!(coded.status(), StatusCode::BAD_GATEWAY);
+    }
 }

@@ -307,7 +307,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
         if let Some(client) = self.client.accepted_mut() {
-            client.echo(closed);
+            client.echo();
         }
         self.part_upstream(closed.code);
     }

@@ -195,7 +195,7 @@ async fn a_client_that_closes_with_nothing_held_gets_its_close_back_and_no_dial(
     let (gate, mut upstream) = shut("").await;
     let mut client = gate.held_client().await;
     client.send_frame(&Frame::close(1001, "going away")).await;
-    assert_eq!(client.closed().await.0, 1001);
+    assert_eq!(client.closed().await, (1001, "going away".into()));
     drop(client);
     gate.outcome("client_gone", 1).await;
     gate.open().await;

@@ -133,6 +133,14 @@ impl Process {
         Some(line)
     }
 
+    /// Bytes by one of its figures in /proc: `VmRSS` is what it has in memory, `VmHWM` the most it ever had.
+    pub(crate) fn memory(&self, figure: &str) -> usize {
+        let id = self.child.id().expect("a living process");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).expect(figure);
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
     /// Sends a signal: `TERM`, `INT`.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("a living process").to_string();
