@@ -15,7 +15,7 @@ use super::{
     account::{descriptors, memory},
     backend::Backend,
     contestants::{Contestant, Kind},
-    frames::{Message, SMALL},
+    frames::{Message, Place, SMALL},
     visits::{self, Plan, Then, visit},
 };
 
@@ -90,7 +90,7 @@ fn held(bench: &mut Bench) {
 }
 
 /// So many sessions that have sent [`FRAMES`].
-pub(crate) fn hold(to: SocketAddr, clients: usize) -> Vec<TcpStream> {
+pub(crate) fn hold(to: Place, clients: usize) -> Vec<TcpStream> {
     let first = Message::new(SMALL, FRAMES);
     visit(Plan { to, clients, at_once: AT_ONCE, first: Some(&first), then: Then::Stay }).all()
 }
