@@ -26,3 +26,4 @@ mod prometheus;
 mod race;
 mod reload;
 mod scenes;
+mod soak;
