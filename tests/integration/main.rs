@@ -31,3 +31,4 @@ mod race;
 mod readme;
 mod reload;
 mod scenes;
+mod soak;

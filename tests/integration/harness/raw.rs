@@ -46,6 +46,21 @@ impl Raw {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// Takes in little at a time, so that what it does not read stands with the sender.
+    pub(crate) fn read_through(&self, bytes: usize) {
+        socket2::SockRef::from(&self.stream).set_recv_buffer_size(bytes).unwrap();
+    }
+
+    /// Sends while it reads so many bytes, for answers that would stand in the way of the rest.
+    pub(crate) async fn exchange(&mut self, bytes: &[u8], count: usize) -> Vec<u8> {
+        assert!(self.buffer.is_empty(), "unread: {:?}", self.seen());
+        let (mut from, mut to) = self.stream.split();
+        let mut answer = vec![0; count];
+        let both = async { tokio::try_join!(to.write_all(bytes), from.read_exact(&mut answer)) };
+        within("sending and reading", both).await.unwrap();
+        answer
+    }
+
     /// Bytes that could be sent before the socket took no more.
     pub(crate) fn send_until_full(&mut self, bytes: &[u8]) -> usize {
         let mut sent = 0;
