@@ -18,7 +18,7 @@ use crate::{
     config::{self, WhenFull},
     hold::{Hold, Released, budget::Lease},
     stall::{MOMENT, was_stopped},
-    wire::{close, header::Opcode, scan::ClientClose},
+    wire::{close, header::Opcode},
 };
 
 /// Bytes read at a time, into a buffer that all sessions of a worker share.
@@ -144,10 +144,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         self.reading = Reading::Closing { shut: false };
     }
 
-    /// Answers the client's Close with its own code (RFC 6455 §5.5.1).
-    pub(super) fn echo(&mut self, closed: ClientClose) {
-        let payload = closed.code.map(u16::to_be_bytes);
-        self.outbox.end(&close::control(Opcode::Close, payload.as_ref().map_or(&[], |code| code), None));
+    /// Answers the client's Close with its own code and reason, as servers do (RFC 6455 §5.5.1).
+    pub(super) fn echo(&mut self) {
+        self.outbox.end(&close::control(Opcode::Close, self.hold.farewell(), None));
         self.reading = Reading::Closing { shut: false };
     }
 

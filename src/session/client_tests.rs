@@ -68,6 +68,19 @@ async fn a_ping_is_answered_and_not_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_is_answered_with_its_own_code_and_reason() {
+    for payload in [&b"\x0f\xa1bye"[..], &[0x03, 0xe8], &[]] {
+        let mut held = fixture(|_| ());
+        held.send(&close::control(Opcode::Close, payload, KEY)).await;
+        assert!(matches!(held.settle().await, Some(Input::ClientClosed(_))));
+        held.client.echo();
+        held.settle().await;
+        let echo = close::control(Opcode::Close, payload, None);
+        assert_eq!(held.received(echo.len()).await, echo);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_client_is_pinged_twice_and_then_lost() {
     let mut held = fixture(|_| ());
     let (start, interval) = (Instant::now(), held.client.limits.ping_interval);
