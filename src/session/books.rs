@@ -1,24 +1,39 @@
 //! What a session leaves behind: a line per transition, its timeline, its ledger.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::{ClientStream, drive::Drive, ledger::Ledger, outcome::Outcome, state::State};
-use crate::{
-    telemetry::{
-        metrics::{Fate, Side},
-        millis,
-    },
-    upstream::Upstream,
-    wire::close,
+use super::{
+    House,
+    gating::{Gating, Would},
+    ledger::Ledger,
+    outcome::Outcome,
+    registry::Entry,
+    state::State,
 };
+use crate::telemetry::{metrics::Fate, millis};
 
-impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// Notes the way from `before` to the present state.
-    pub(super) fn note(&mut self, before: State) {
-        let after = self.machine.state();
+/// What a session carries from its arrival to its outcome.
+pub(super) struct Books<U> {
+    pub(super) house: Arc<House<U>>,
+    /// Left when the session ends.
+    pub(super) entry: Option<Entry>,
+    /// Its number: who arrived first goes first.
+    pub(super) seq: u64,
+    pub(super) ledger: Ledger,
+    /// How the gate counts for it.
+    pub(super) gating: Gating,
+    /// What the gate would have done, where it does not.
+    pub(super) would: Would,
+    /// Why the next transition happens.
+    pub(super) reason: String,
+}
+
+impl<U> Books<U> {
+    /// Notes the way from `before` to `after`.
+    pub(super) fn note(&mut self, before: State, after: State) {
         if after == before {
             return;
         }
@@ -56,28 +71,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// Closes the books.
-    pub(super) fn settle(&mut self) {
-        if let Some(client) = self.client.accepted() {
-            self.ledger.received = client.hold().frames() as u64;
-            self.ledger.refused = client.hold().left_frames();
-        }
-        if let Some(splice) = &self.splice {
-            (self.ledger.delivered, self.ledger.refused) = splice.delivered();
-            let placed = splice.placed();
-            self.count_close(placed.client, Side::Client);
-            self.count_close(placed.upstream, Side::Upstream);
-        }
-        self.count_ledger();
-    }
-
-    fn count_close(&self, placed: bool, side: Side) {
-        if placed {
-            self.house.metrics.close_sent(side, close::RESTART);
-        }
-    }
-
-    fn count_ledger(&self) {
+    /// Closes the books: what became of the frames taken before the session was open.
+    pub(super) fn close(&self) {
         let Ledger { received, delivered, refused } = self.ledger;
         self.house.metrics.frames(Fate::Received, received);
         self.house.metrics.frames(Fate::Delivered, delivered);

@@ -3,6 +3,7 @@
 
 use super::{
     ClientStream,
+    books::Books,
     drive::{Drive, blockers},
     event::Input,
     gating::{Gating, Would},
@@ -16,8 +17,8 @@ use crate::{
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// What the first verdict means for this session.
     pub(super) fn arrive(&mut self, verdict: &Verdict) -> Input {
-        self.reason = blockers(verdict);
-        match (verdict, self.gating) {
+        self.books.reason = blockers(verdict);
+        match (verdict, self.books.gating) {
             (Verdict::Draining, _) => Input::Draining,
             (Verdict::Open | Verdict::Degraded { .. }, _) => Input::GateOpen,
             (Verdict::Shut { .. }, Gating::Enforced) => Input::GateShut,
@@ -26,7 +27,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
                 Input::GateOpen
             }
             (Verdict::Shut { .. }, Gating::Off) => {
-                self.reason.clear();
+                self.books.reason.clear();
                 Input::GateOpen
             }
         }
@@ -35,29 +36,31 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// A dial failed. Where nothing listens, the gate is told as by any session, for its view is everybody's.
     pub(super) fn missed(&mut self, fault: &Fault) {
         let nothing_listens = retry::judge(fault, 1) == retry::Verdict::Hold;
-        if self.gating.holds() || !nothing_listens {
+        if self.books.gating.holds() || !nothing_listens {
             return;
         }
-        self.house.gate.dial_refused();
-        if self.gating == Gating::Observed {
+        self.books.house.gate.dial_refused();
+        if self.books.gating == Gating::Observed {
             self.would_be_held();
         }
     }
 
+    fn would_be_held(&mut self) {
+        if self.books.would == Would::Hold {
+            return;
+        }
+        self.books.would = Would::Hold;
+        let route = self.route().path.as_str();
+        tracing::info!(session = self.books.seq, route, blockers = self.books.reason, "session would have been held");
+        self.books.reason.insert_str(0, "would have been held: ");
+    }
+}
+
+impl<U> Books<U> {
     /// Counts what became of an observed session.
     pub(super) fn count_observed(&self, outcome: Outcome) {
         if self.gating == Gating::Observed {
             self.house.metrics.session_observed(self.would.label(), outcome.label());
         }
-    }
-
-    fn would_be_held(&mut self) {
-        if self.would == Would::Hold {
-            return;
-        }
-        self.would = Would::Hold;
-        let route = self.route().path.as_str();
-        tracing::info!(session = self.seq, route, blockers = self.reason, "session would have been held");
-        self.reason.insert_str(0, "would have been held: ");
     }
 }

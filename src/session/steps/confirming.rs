@@ -16,7 +16,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
     pub(in crate::session) fn listen(&mut self) {
         if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = self.house.budget.enter();
+            self.lease = self.books.house.budget.enter();
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
@@ -53,7 +53,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let Leg::Listening(listening) = &mut self.client else { return };
         listening.part(code);
         if let Some(code) = code {
-            self.house.metrics.close_sent(Side::Upstream, code);
+            self.books.house.metrics.close_sent(Side::Upstream, code);
         }
     }
 }
