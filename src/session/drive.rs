@@ -94,7 +94,8 @@ pub(super) struct Drive<C, U: Upstream> {
     pub(super) machine: Machine,
     pub(super) arrival: Arrival,
     pub(super) reply: Option<ReplySender>,
-    pub(super) told: Boxed<()>,
+    /// When it hears of the drain, once that has begun.
+    pub(super) told_at: Option<Instant>,
     pub(super) cut_seen: bool,
     pub(super) client: Leg<C, U::Stream>,
     /// A place in the hold budget, until the client's hold takes it, and again from there to the end of the replay.
@@ -129,6 +130,7 @@ pub(super) enum Leg<C, S> {
 /// What an arm of the select saw.
 enum Seen<C, S> {
     Input(Input),
+    DrainBegun,
     Turn(Permit),
     Dialed(Result<Answer<S>, Fault>),
     Upgraded(Option<(C, Bytes)>),
@@ -143,7 +145,6 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let lane = house.gate.lane(arrival.route);
         let path = arrival.request.uri.path();
         let entry = house.registry.enter(path, arrival.peer, arrival.at, machine.state().label());
-        let drain = house.drain.clone();
         let visit = house.gate.visit();
         let books = Books {
             seq: entry.id(),
@@ -158,7 +159,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             books,
             machine,
             reply: Some(reply),
-            told: Box::pin(async move { drain.told().await }),
+            told_at: None,
             cut_seen: false,
             client: Leg::Pending(upgrade),
             lease: None,
@@ -191,6 +192,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     async fn next_input(&mut self) -> Option<Input> {
         match self.see().await {
             Seen::Input(input) => Some(self.explain(input)),
+            Seen::DrainBegun => {
+                self.told_at = Some(Instant::now() + self.books.house.drain.turn());
+                None
+            }
             Seen::Turn(permit) => Some(self.turned(permit)),
             Seen::Dialed(result) => Some(self.dialed(result)),
             Seen::Upgraded(leg) => self.upgraded(leg),
@@ -198,28 +203,37 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     async fn see(&mut self) -> Seen<C, U::Stream> {
-        let may_be_told =
-            matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
-        let deadline = self.machine.deadline();
+        let (drain, due) = (&self.books.house.drain, self.due());
         let entry = self.books.entry.as_ref();
         let progress = |bytes, frames| entry.into_iter().for_each(|entry| entry.held(bytes, frames));
         tokio::select! {
             biased;
-            () = self.books.house.drain.cut_due(), if !self.cut_seen => Seen::Input(Input::CutDue),
-            () = &mut self.told, if may_be_told => Seen::Input(Input::Draining),
+            () = drain.begun(), if self.told_at.is_none() => Seen::DrainBegun,
+            () = drain.cut_due(), if self.told_at.is_some() && !self.cut_seen => Seen::Input(Input::CutDue),
             () = closed(self.reply.as_mut()) => Seen::Input(Input::ClientLost),
             seen = self.client.next(progress) => seen,
             permit = maybe(self.turn.as_mut()) => Seen::Turn(permit),
             result = maybe(self.dial.as_mut()) => Seen::Dialed(result),
-            () = until(deadline) => Seen::Input(Input::Deadline),
+            input = until(due) => Seen::Input(input),
         }
+    }
+
+    /// The next thing that only time brings.
+    fn due(&self) -> Option<(Instant, Input)> {
+        let may_be_told =
+            matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
+        let told = self.told_at.filter(|_| may_be_told).map(|at| (at, Input::Draining));
+        let deadline = self.machine.deadline().map(|at| (at.into(), Input::Deadline));
+        [told, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Notes why an input came, where that is known.
     fn explain(&mut self, input: Input) -> Input {
         self.cut_seen |= input == Input::CutDue;
         match &input {
-            Input::Deadline if self.machine.state() == State::Confirming => UNCONFIRMED.clone_into(&mut self.books.reason),
+            Input::Deadline if self.machine.state() == State::Confirming => {
+                UNCONFIRMED.clone_into(&mut self.books.reason)
+            }
             Input::Confirmed if self.books.reason.is_empty() => CONFIRMED.clone_into(&mut self.books.reason),
             Input::Deadline => self.books.reason = blockers(&self.lane.verdict()),
             Input::Violated(violation) => violation.what.clone_into(&mut self.books.reason),
@@ -312,9 +326,12 @@ async fn closed(reply: Option<&mut ReplySender>) {
     }
 }
 
-async fn until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
+async fn until(due: Option<(Instant, Input)>) -> Input {
+    match due {
+        Some((at, input)) => {
+            sleep_until(at).await;
+            input
+        }
         None => std::future::pending().await,
     }
 }

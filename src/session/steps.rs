@@ -5,7 +5,7 @@ mod confirming;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, header, response};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -152,12 +152,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// The client gets the upstream's 101 if it has none.
-    fn relay_101(&mut self) {
+    /// The client gets the upstream's 101, as `head` gives it, if it has none.
+    pub(super) fn relay_101(&mut self, head: impl FnOnce(&mut Joined<U::Stream>) -> Box<response::Parts>) {
         if !self.machine.is_accepted()
-            && let Some(joined) = &self.joined
+            && let Some(joined) = &mut self.joined
         {
-            let mut head = joined.head.clone();
+            let mut head = head(joined);
             if self.degraded {
                 Standing::Degraded.mark(&mut head.headers);
             }
@@ -168,7 +168,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
     pub(super) fn join(&mut self) {
-        self.relay_101();
+        self.relay_101(Joined::take_head);
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.replay(*client),
             Leg::Listening(listening) => {

@@ -21,7 +21,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
                 return self.handle(Input::NoRoom);
             }
         }
-        self.relay_101();
+        self.relay_101(|joined| joined.head.clone());
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.listen_beside(*client),
             other @ (Leg::Pending(_) | Leg::Listening(_) | Leg::Gone) => self.client = other,
