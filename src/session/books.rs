@@ -1,9 +1,11 @@
 //! What a session leaves behind: a line per transition, its timeline, its ledger.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use http::StatusCode;
+use serde_json::json;
 use tokio::time::Instant;
-use tracing::Level;
+use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     House,
@@ -11,9 +13,12 @@ use super::{
     ledger::Ledger,
     outcome::Outcome,
     registry::Entry,
-    state::State,
+    state::{Machine, State},
 };
-use crate::telemetry::{metrics::Fate, millis};
+use crate::{
+    config::Route,
+    telemetry::{metrics::Fate, millis, trace::Trace},
+};
 
 /// What a session carries from its arrival to its outcome.
 pub(super) struct Books<U> {
@@ -29,17 +34,27 @@ pub(super) struct Books<U> {
     pub(super) would: Would,
     /// Why the next transition happens.
     pub(super) reason: String,
+    /// The place of its route in the configuration.
+    pub(super) route: usize,
+    /// What its lines are found by. Boxed, for most have none.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 impl<U> Books<U> {
-    /// Notes the way from `before` to `after`.
-    pub(super) fn note(&mut self, before: State, after: State) {
+    /// What the configuration says of its path.
+    pub(super) fn route(&self) -> &Route {
+        &self.house.config.routes[self.route]
+    }
+
+    /// Notes the way from `before` to where `machine` stands.
+    pub(super) fn note(&mut self, before: State, machine: &Machine) {
+        let after = machine.state();
         if after == before {
             return;
         }
         let reason = std::mem::take(&mut self.reason);
         match after {
-            State::Done(outcome) => self.note_end(before, outcome, &reason),
+            State::Done(outcome) => self.note_end(before, outcome, &reason, machine.is_accepted()),
             State::Arrived
             | State::Held
             | State::Dialing
@@ -54,21 +69,45 @@ impl<U> Books<U> {
         let (from, to) = (before.label(), after.label());
         let now = Instant::now().into_std();
         let spent_ms = millis(self.entry.as_ref().map_or(Duration::ZERO, |entry| entry.step(to, reason, now)));
-        tracing::info!(session = self.seq, from, to, reason, spent_ms, "session {to}");
+        if self.house.floods.admits(to, Level::INFO, now) {
+            let line = || tracing::info!(session = self.seq, from, to, reason, spent_ms, "session {to}");
+            Trace::span(self.trace(), None).in_scope(line);
+        }
     }
 
-    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str) {
+    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str, is_accepted: bool) {
         let (session, from, to) = (self.seq, before.label(), outcome.label());
         let now = Instant::now().into_std();
         let Some(entry) = self.entry.take() else { return };
         self.count_observed(outcome);
         let path = entry.path().to_owned();
+        let (peer, lasted) = (entry.peer().ip(), now.saturating_duration_since(entry.arrived()));
         let spent_ms = millis(entry.finish(to, reason, now));
+        if !self.house.floods.admits(to, outcome.level(), now) {
+            return;
+        }
+        // What nobody reads need not be put into words.
+        if outcome.level() > LevelFilter::current() {
+            return;
+        }
+        let status = if is_accepted { Some(StatusCode::SWITCHING_PROTOCOLS) } else { self.refusal(outcome) };
+        let http_request = http_request(status, &path, peer, lasted);
+        let _request = Trace::span(self.trace(), Some(&http_request)).entered();
         match outcome.level() {
             Level::ERROR => tracing::error!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
             Level::WARN => tracing::warn!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
             _ => tracing::info!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
         }
+    }
+
+    /// The status with which `outcome` is told before the 101.
+    fn refusal(&self, outcome: Outcome) -> Option<StatusCode> {
+        outcome.farewell(&self.route().gate.close_codes).map(|farewell| farewell.status)
+    }
+
+    /// What its lines are found by.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.as_deref().copied()
     }
 
     /// Closes the books: what became of the frames taken before the session was open.
@@ -82,4 +121,21 @@ impl<U> Books<U> {
             tracing::error!(session = self.seq, received, delivered, refused, "ledger out of balance");
         }
     }
+}
+
+/// The whole request as Cloud Logging has it
+/// (<https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest>). The status is missing where the
+/// client went before it was answered; the query is left out, for it may hold a secret.
+fn http_request(status: Option<StatusCode>, path: &str, peer: IpAddr, lasted: Duration) -> String {
+    let mut object = json!({
+        "requestMethod": "GET",
+        "requestUrl": path,
+        "latency": format!("{:.3}s", lasted.as_secs_f64()),
+        "remoteIp": peer.to_string(),
+        "protocol": "HTTP/1.1",
+    });
+    if let Some(status) = status {
+        object["status"] = status.as_u16().into();
+    }
+    object.to_string()
 }

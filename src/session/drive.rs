@@ -27,6 +27,7 @@ use crate::{
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::Splice,
+    telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream},
 };
 
@@ -153,6 +154,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             gating,
             would: Would::Pass,
             reason: String::new(),
+            route: arrival.route,
+            trace: Trace::of(&arrival.request.headers).map(Box::new),
             house,
         };
         Self {
@@ -185,7 +188,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// What the configuration says of its path.
     pub(super) fn route(&self) -> &Route {
-        &self.books.house.config.routes[self.arrival.route]
+        self.books.route()
     }
 
     /// Waits for the next thing to happen, which the machine need not know of.
@@ -245,7 +248,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     pub(super) fn handle(&mut self, input: Input) {
         let before = self.machine.state();
         let action = self.machine.handle(input, Instant::now().into_std());
-        self.books.note(before, self.machine.state());
+        self.books.note(before, &self.machine);
         self.obey(action);
     }
 

@@ -12,6 +12,7 @@ use super::{
     state::{Machine, State},
 };
 use crate::{
+    descriptors::Place,
     hold::budget::Lease,
     splice::{Event, Splice, flow::End},
     telemetry::metrics::Side,
@@ -28,6 +29,8 @@ pub(super) struct Passage<C, U: Upstream> {
     pub(super) lease: Option<Lease>,
     /// The moment from which its release is counted, if it was held.
     pub(super) released: Option<Instant>,
+    /// Its descriptors, given back at the end.
+    pub(super) _place: Place,
 }
 
 impl<C: ClientStream, U: Upstream> Passage<C, U> {
@@ -79,7 +82,7 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
     fn handle(&mut self, input: Input) {
         let before = self.machine.state();
         let action = self.machine.handle(input, tokio::time::Instant::now().into_std());
-        self.books.note(before, self.machine.state());
+        self.books.note(before, &self.machine);
         // Nothing else is asked of joined streams: they part by their own rules.
         if action == Action::Cut {
             self.splice.cut();

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     gate::Permit,
-    hold::Hold,
+    hold::{Hold, head},
     splice::Splice,
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
@@ -34,7 +34,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.was_held = true;
         self.permit = None;
         if self.lease.is_none() && !self.machine.is_accepted() {
-            self.lease = self.books.house.budget.enter();
+            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
@@ -238,8 +238,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     pub(super) fn into_passage(self, splice: Splice<C, U::Stream>) -> Box<Passage<C, U>> {
         let opened = self.lane.opened_at().filter(|_| self.was_held);
         let released = opened.map(|opened| opened.into_std().max(self.arrival.at));
-        let Self { books, machine, lease, .. } = self;
-        Box::new(Passage { books, machine, splice, lease, released })
+        let Self { books, machine, lease, arrival, .. } = self;
+        Box::new(Passage { books, machine, splice, lease, released, _place: arrival.place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -278,7 +278,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
         if let Some(client) = self.client.accepted_mut() {
-            client.echo(closed);
+            client.echo();
         }
         self.part_upstream(closed.code);
     }
