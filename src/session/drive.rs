@@ -25,6 +25,7 @@ use crate::{
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::{Event, Splice},
+    telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream},
 };
 
@@ -79,6 +80,8 @@ pub(super) struct Drive<C, U: Upstream> {
     /// Its number: who arrived first goes first.
     pub(super) seq: u64,
     pub(super) arrival: Arrival,
+    /// What its lines are found by.
+    pub(super) trace: Option<Trace>,
     pub(super) reply: Option<ReplySender>,
     pub(super) told: Boxed<()>,
     pub(super) cut_seen: bool,
@@ -162,6 +165,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             visit: house.gate.visit(),
             lane,
             house,
+            trace: Trace::of(&arrival.request.headers),
             arrival,
         }
     }

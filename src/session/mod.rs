@@ -37,7 +37,13 @@ use tokio::sync::oneshot;
 
 use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry, standing::Standing};
 use crate::{
-    config::Config, drain::Drain, gate::Gate, hold::budget::Budget, telemetry::metrics::Metrics, upstream::Body,
+    config::Config,
+    descriptors::Place,
+    drain::Drain,
+    gate::Gate,
+    hold::budget::Budget,
+    telemetry::{floods::Floods, metrics::Metrics},
+    upstream::Body,
 };
 
 pub use self::drive::run;
@@ -55,6 +61,8 @@ pub struct House<U> {
     pub registry: Arc<Registry>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What of all sessions' lines is written.
+    pub floods: Arc<Floods>,
     /// Why clients were not accepted early.
     pub deferrals: Deferrals,
     /// When to leave.
@@ -70,6 +78,7 @@ impl<U> House<U> {
             gate,
             budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
             registry: Registry::new(Arc::clone(&metrics)),
+            floods: Floods::new(config.log.flood, Arc::clone(&metrics)),
             metrics,
             deferrals: Deferrals::default(),
             drain: Drain::new(config.drain.timeout),
@@ -92,6 +101,8 @@ pub struct Arrival {
     pub route: usize,
     /// The client's address.
     pub peer: SocketAddr,
+    /// The descriptors set aside for it; without a seat it is refused.
+    pub place: Place,
     /// When it arrived.
     pub at: Instant,
 }

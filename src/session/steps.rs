@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     gate::Permit,
-    hold::Hold,
+    hold::{Hold, head},
     splice::{Event, Splice, flow::End},
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
@@ -33,7 +33,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.was_held = true;
         self.permit = None;
         if self.lease.is_none() && !self.machine.is_accepted() {
-            self.lease = self.house.budget.enter();
+            self.lease = head::place(&self.house.budget, &self.arrival.request);
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
@@ -307,7 +307,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
         if let Some(client) = self.client.accepted_mut() {
-            client.echo(closed);
+            client.echo();
         }
         self.part_upstream(closed.code);
     }

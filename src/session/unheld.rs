@@ -1,6 +1,9 @@
 //! Sessions for which the gate does not count: they dial at once, and of the observed ones it is recorded what would have
 //! been, and what became of it.
 
+use tokio::time::Instant;
+use tracing::Level;
+
 use super::{
     ClientStream,
     drive::{Drive, blockers},
@@ -10,12 +13,20 @@ use super::{
 };
 use crate::{
     gate::Verdict,
+    telemetry::{floods::WOULD_BE_HELD, trace::Trace},
     upstream::{Fault, Upstream, retry},
 };
 
+/// Why a session is refused that could be neither released nor dialed.
+const NO_SEAT: &str = "no file descriptors are left for one more client";
+
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// What the first verdict means for this session.
+    /// What the first verdict means for this session, if there are descriptors for it.
     pub(super) fn arrive(&mut self, verdict: &Verdict) -> Input {
+        if !self.arrival.place.is_seat() {
+            NO_SEAT.clone_into(&mut self.reason);
+            return Input::NoRoom;
+        }
         self.reason = blockers(verdict);
         match (verdict, self.gating) {
             (Verdict::Draining, _) => Input::Draining,
@@ -57,7 +68,11 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         self.would = Would::Hold;
         let route = self.route().path.as_str();
-        tracing::info!(session = self.seq, route, blockers = self.reason, "session would have been held");
+        if self.house.floods.admits(WOULD_BE_HELD, Level::INFO, Instant::now().into_std()) {
+            let line =
+                || tracing::info!(session = self.seq, route, blockers = self.reason, "session would have been held");
+            Trace::span(self.trace, None).in_scope(line);
+        }
         self.reason.insert_str(0, "would have been held: ");
     }
 }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
+    descriptors::Place,
     gate::{Class, Failure, Gate},
     session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome, run},
     telemetry::metrics::Metrics,
@@ -186,6 +187,7 @@ fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
         early,
         route: 0,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        place: Place::uncounted(),
         at: Instant::now().into_std(),
     }
 }

@@ -1,6 +1,7 @@
 //! What the machine's actions do between the upstream's 101 and its confirmation.
 
 use crate::{
+    hold::head,
     session::{
         ClientStream,
         client::Client,
@@ -16,7 +17,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
     pub(in crate::session) fn listen(&mut self) {
         if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = self.house.budget.enter();
+            self.lease = head::place(&self.house.budget, &self.arrival.request);
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }

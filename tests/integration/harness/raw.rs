@@ -102,6 +102,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         within("shutting down", self.stream.shutdown()).await.unwrap();
     }
 
+    /// Sends no more on a connection that may have ended.
+    pub(crate) async fn hang_up(&mut self) {
+        // What has ended needs no end.
+        let _ = within("shutting down", self.stream.shutdown()).await;
+    }
+
     /// A client's handshake request.
     pub(crate) async fn ask(&mut self, path: &str, lines: &[(&str, &str)]) {
         self.send(handshake(path, lines)).await;
@@ -199,6 +205,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 return frame;
             }
             self.more("a frame").await;
+        }
+    }
+
+    /// The next frame, unmasked or not; none if the stream ends before it is whole, and what came of it is left for
+    /// [`Raw::rest`].
+    pub(crate) async fn frame_or_end(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, _, wire)) = Frame::parse(&self.buffer) {
+                self.buffer.drain(..wire);
+                return Some(frame);
+            }
+            if !self.fill().await.is_ok_and(|count| count > 0) {
+                return None;
+            }
         }
     }
 
