@@ -1,9 +1,10 @@
 //! Builds the parts from a configuration, starts them in order, stops them in order.
 //!
 //! `reign` is the configuration in force and what was built from it, one generation after another; `error` is what keeps
-//! one from being built.
+//! one from being built; `project` is what the log has to learn of Google's cloud.
 
 mod error;
+pub mod project;
 mod reign;
 
 use std::{
@@ -25,6 +26,7 @@ use self::reign::Reign;
 use crate::{
     admin::{self, Reloading, View},
     config::Config,
+    descriptors::{Door, Share},
     gate::Gate,
     http::Site,
     listen,
@@ -38,18 +40,21 @@ pub struct App {
     public: TcpListener,
     admin: TcpListener,
     reign: Reign,
+    share: Share,
     watch: Option<Watch>,
 }
 
 impl App {
-    /// Binds the ports and builds the parts. Must be called in a runtime.
+    /// Binds the ports and builds the parts, for as many clients as the limit of open files carries at this moment. Must be
+    /// called in a runtime.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn new(config: Config) -> Result<Self, StartError> {
         let public = listen::bind("server.listen", config.server.listen)?;
         let admin = listen::bind("admin.listen", config.admin.listen)?;
-        Ok(Self { public, admin, reign: Reign::new(config)?, watch: None })
+        let share = Share::here();
+        Ok(Self { public, admin, reign: Reign::new(config, share)?, share, watch: None })
     }
 
     /// The same, with a file that is looked after: a change of it comes into force while the app runs.
@@ -94,14 +99,19 @@ impl App {
 
     /// Runs until `shutdown` resolves or an operator asks for it, and then drains; returns when nothing is left or the drain's time is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { public, admin, mut reign, watch } = self;
+        let Self { public, admin, mut reign, share, watch } = self;
         let mut background = JoinSet::new();
         let stop_admin = CancellationToken::new();
         let view = Arc::clone(reign.view());
-        background.spawn(admin::serve(admin, Arc::clone(&view), stop_admin.clone()));
+        background.spawn(admin::serve(admin, Arc::clone(&view), share.admin, stop_admin.clone()));
         reign.begin();
-        background.spawn(listen::serve(public, reign.sites()));
+        background.spawn(listen::serve(public, reign.sites(), Door::new(&share)));
         view.set_bound();
+        let floods = Arc::clone(&reign.site().house.floods);
+        background.spawn({
+            let floods = Arc::clone(&floods);
+            async move { floods.run().await }
+        });
         tokio::select! {
             biased;
             () = shutdown => {}
@@ -109,6 +119,7 @@ impl App {
             () = follow(watch, &mut reign) => {}
         }
         drain(&reign.site()).await;
+        floods.settle();
         stop_admin.cancel();
     }
 }

@@ -8,10 +8,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use readygate::{
-    app::{App, StartError},
+    app::{App, StartError, project},
     cli::{self, doctor::Diagnosis},
     config::{Config, Environment, ReloadOutcome},
-    listen::descriptors,
+    descriptors::{self, Share},
     reload::Watch,
     telemetry::log,
 };
@@ -93,8 +93,10 @@ fn run(path: &Path) -> io::Result<ExitCode> {
     let wanted = &loaded.config.log;
     let log = log::init(wanted.format, wanted.level, io::stdout().is_terminal()).map_err(io::Error::other)?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let project = project::Source::of(&environment);
     let watch = Watch::new(path, environment, &loaded, log.threshold());
     let runtime = runtime(loaded.config.server.workers.get())?;
+    runtime.spawn(project.learn());
     let result = runtime.block_on(serve(loaded.config, watch));
     runtime.shutdown_background();
     match result {
@@ -112,12 +114,12 @@ async fn serve(config: Config, watch: Watch) -> Result<(), StartError> {
     let (stop, asker) = (stop_signal(), watch.asker());
     // And from here on a hangup does no harm.
     tokio::spawn(hangups(asker));
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let app = App::new(config)?.watching(watch);
     if let (Ok(public), Ok(admin)) = (app.public_address(), app.admin_address()) {
-        let open_files = descriptors::raise().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the limit of open files cannot be raised");
-            None
-        });
+        let open_files = Share::here().limit;
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%public, %admin, platform, patience, open_files, version, "listening");
     }

@@ -45,6 +45,8 @@ pub struct Proposal {
 #[derive(Debug)]
 pub struct Watch {
     path: PathBuf,
+    /// A pipe has given its text: nothing can be seen there again.
+    is_spent: bool,
     /// As it was at the start: variables of a process do not change from outside.
     environment: Environment,
     threshold: Threshold,
@@ -98,6 +100,7 @@ impl Watch {
         let (asker, asks) = mpsc::channel(WAITING_ASKS);
         Self {
             path: path.to_owned(),
+            is_spent: regular(path, "").is_err(),
             environment,
             threshold,
             asker,
@@ -122,14 +125,14 @@ impl Watch {
         self.standing.subscribe()
     }
 
-    /// Looks for ever. `adopt` brings a configuration into force, or says why it cannot be.
+    /// Looks for ever, and where the file is a pipe only when asked. `adopt` brings a configuration into force, or says why it cannot be.
     pub async fn run(mut self, metrics: &Metrics, mut adopt: impl FnMut(Proposal) -> Result<(), String>) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ask = tokio::select! {
                 ask = self.asks.recv() => ask,
-                _ = ticks.tick() => None,
+                _ = ticks.tick(), if !self.is_spent => None,
             };
             let outcome = self.look(metrics, &mut adopt).await;
             if let Some(ask) = ask {

@@ -4,7 +4,7 @@ use super::{
     Bench,
     account::Cpu,
     backend::Backend,
-    contestants::Contestant,
+    contestants::{Contestant, Proxy},
     frames::{Message, SMALL},
     machine::{self, between},
     visits::{Plan, Then, visit},
@@ -33,23 +33,26 @@ pub(crate) fn defaults(bench: &mut Bench) {
 fn rounds(bench: &mut Bench, contestants: &[Contestant]) {
     let backend = Backend::warm();
     let proxies: Vec<_> = contestants.iter().map(|one| one.start(backend.address, bench.cpus)).collect();
-    let first = Message::new(SMALL, 1);
     for round in 0..bench.rounds {
         for place in 0..contestants.len() {
             let index = (place + round) % contestants.len();
-            let (name, proxy) = (contestants[index].name(), &proxies[index]);
-            let plan =
-                |clients| Plan { to: proxy.public, clients, at_once: AT_ONCE, first: Some(&first), then: Then::Closed };
-            visit(plan(WARM_UP)).all();
-            let (before, began) = (proxy.pid().map(Cpu::of), machine::now());
-            visit(plan(CONNECTIONS)).all();
-            let took = between(began, machine::now()).as_secs_f64();
-            if let (Some(before), Some(pid)) = (before, proxy.pid()) {
-                let used = Cpu::of(pid).since(&before).as_secs_f64();
-                bench.report.note(CPU, &name, used / CONNECTIONS as f64 * 1e6);
-                bench.report.note("  proxy busy %, connections", &name, used / took * 100.0);
-            }
-            bench.report.note("  connections/s", &name, CONNECTIONS as f64 / took);
+            turn(bench, contestants[index], &proxies[index]);
         }
     }
+}
+
+/// Once.
+pub(crate) fn turn(bench: &mut Bench, contestant: Contestant, proxy: &Proxy) {
+    let (name, first) = (contestant.name(), Message::new(SMALL, 1));
+    let plan = |clients| Plan { to: proxy.public, clients, at_once: AT_ONCE, first: Some(&first), then: Then::Closed };
+    visit(plan(WARM_UP)).all();
+    let (before, began) = (proxy.pid().map(Cpu::of), machine::now());
+    visit(plan(CONNECTIONS)).all();
+    let took = between(began, machine::now()).as_secs_f64();
+    if let (Some(before), Some(pid)) = (before, proxy.pid()) {
+        let used = Cpu::of(pid).since(&before).as_secs_f64();
+        bench.report.note(CPU, &name, used / CONNECTIONS as f64 * 1e6);
+        bench.report.note("  proxy busy %, connections", &name, used / took * 100.0);
+    }
+    bench.report.note("  connections/s", &name, CONNECTIONS as f64 / took);
 }

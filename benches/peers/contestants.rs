@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{
+    frames::Place,
     machine::{self, Cpus},
     relay,
 };
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
     Nginx,
     Haproxy,
     Caddy,
+    /// Whatever a user's own address leads to.
+    Target,
 }
 
 /// One column of the table.
@@ -62,7 +65,7 @@ pub(crate) enum Tuning {
 /// A running proxy, or none; ended with its handle.
 pub(crate) struct Proxy {
     /// Where clients connect.
-    pub(crate) public: SocketAddr,
+    pub(crate) public: Place,
     /// Metrics of readygate.
     pub(crate) admin: SocketAddr,
     child: Option<Child>,
@@ -84,6 +87,7 @@ impl Contestant {
             Kind::Nginx => "nginx",
             Kind::Haproxy => "haproxy",
             Kind::Caddy => "caddy",
+            Kind::Target => "target",
         };
         match self.tuning {
             Tuning::OneWorker => kind.to_owned(),
@@ -98,7 +102,7 @@ impl Contestant {
         let folder = tempfile::tempdir().unwrap();
         let (public, admin) = (free_address(), free_address());
         if self.kind == Kind::Direct {
-            return Proxy { public: upstream, admin, child: None, folder };
+            return Proxy { public: upstream.into(), admin, child: None, folder };
         }
         let config = folder.path().join("config");
         File::create(&config)
@@ -115,7 +119,7 @@ impl Contestant {
             Tuning::Default => cpus.anywhere(|| command.spawn()),
             Tuning::OneWorker | Tuning::Bulk | Tuning::Eager => cpus.at_proxy(|| command.spawn()),
         };
-        let mut proxy = Proxy { public, admin, child: Some(child.unwrap()), folder };
+        let mut proxy = Proxy { public: public.into(), admin, child: Some(child.unwrap()), folder };
         proxy.until_listening(&self.name());
         proxy
     }
@@ -123,7 +127,7 @@ impl Contestant {
     fn command(self, config: &Path, public: SocketAddr, upstream: SocketAddr) -> Command {
         let mut command = Command::new(self.program());
         match self.kind {
-            Kind::Direct => unreachable!("nothing runs"),
+            Kind::Direct | Kind::Target => unreachable!("nothing runs"),
             Kind::Relay => command.args([relay::ROLE, &public.to_string(), &upstream.to_string()]),
             Kind::Readygate => command.env_remove("PORT").arg("--config").arg(config),
             Kind::Nginx => command.arg("-c").arg(config).arg("-e").arg("stderr"),
@@ -141,7 +145,7 @@ impl Contestant {
 
     fn program(self) -> PathBuf {
         match self.kind {
-            Kind::Direct | Kind::Relay => std::env::current_exe().unwrap(),
+            Kind::Direct | Kind::Target | Kind::Relay => std::env::current_exe().unwrap(),
             Kind::Readygate => env!("CARGO_BIN_EXE_readygate").into(),
             Kind::Nginx => machine::program("nginx"),
             Kind::Haproxy => machine::program("haproxy"),
@@ -151,7 +155,7 @@ impl Contestant {
 
     fn config(self, public: SocketAddr, admin: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {
         match self.kind {
-            Kind::Direct | Kind::Relay => String::new(),
+            Kind::Direct | Kind::Target | Kind::Relay => String::new(),
             Kind::Readygate => self.readygate(public, admin, upstream),
             Kind::Nginx => self.nginx(public, upstream, folder),
             Kind::Haproxy => self.haproxy(public, upstream),
@@ -221,6 +225,11 @@ fn caddy(public: SocketAddr, upstream: SocketAddr) -> String {
 }
 
 impl Proxy {
+    /// One that somebody else runs.
+    pub(crate) fn elsewhere(public: Place) -> Self {
+        Self { public, admin: public.address, child: None, folder: tempfile::tempdir().unwrap() }
+    }
+
     /// The process, if there is one.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
@@ -228,7 +237,7 @@ impl Proxy {
 
     fn until_listening(&mut self, name: &str) {
         let began = Instant::now();
-        while TcpStream::connect(self.public).is_err() {
+        while TcpStream::connect(self.public.address).is_err() {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             let late = began.elapsed() > WITHIN;
             assert!(ended.is_none() && !late, "{name} does not listen: {ended:?}\n{}", self.log());

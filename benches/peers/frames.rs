@@ -42,10 +42,25 @@ impl Message {
     }
 }
 
+/// What a client asks for, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: &'static str,
+}
+
+impl From<SocketAddr> for Place {
+    /// Our own backend takes every path.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, path: "/ws" }
+    }
+}
+
 /// A browser's handshake, more or less.
-pub(crate) fn handshake(to: SocketAddr) -> Vec<u8> {
+pub(crate) fn handshake(to: Place) -> Vec<u8> {
+    let Place { address, path } = to;
     let request = format!(
-        "GET /ws HTTP/1.1\r\nHost: {to}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
          Accept-Encoding: gzip, deflate, br\r\nAccept-Language: en-US,en;q=0.5\r\nPragma: no-cache\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     Bench,
     backend::Backend,
+    contestants::Proxy,
     frames::{Message, SMALL},
     trips::timetable,
     visits,
@@ -31,19 +32,30 @@ pub(crate) fn run(bench: &mut Bench) {
     for _ in 0..bench.rounds {
         let mut direct = None;
         for (contestant, proxy) in contestants.iter().zip(&proxies) {
-            let streams = visits::open(proxy.public, SESSIONS, SESSIONS);
-            let message = Message::new(SMALL, 1);
-            timetable(&streams, &message, PAUSE, WARM_UP);
-            let mut latencies = timetable(&streams, &message, PAUSE, MESSAGES);
-            latencies.sort();
-            let ends = [50, 99].map(|percent| percentile(&latencies, percent).as_secs_f64() * 1e6);
+            let (ends, name) = (ends(proxy), contestant.name());
             let base = *direct.get_or_insert(ends);
-            let name = contestant.name();
+            note(bench, &name, ends);
             for (percent, own, base) in [("p50", ends[0], base[0]), ("p99", ends[1], base[1])] {
-                bench.report.note(&format!("latency {percent} us at 1000/s"), &name, own);
                 bench.report.note(&format!("  added {percent} us"), &name, own - base);
             }
         }
+    }
+}
+
+/// Two of the percentiles, 50 and 99, in microseconds.
+pub(crate) fn ends(proxy: &Proxy) -> [f64; 2] {
+    let streams = visits::open(proxy.public, SESSIONS, SESSIONS);
+    let message = Message::new(SMALL, 1);
+    timetable(&streams, &message, PAUSE, WARM_UP);
+    let mut latencies = timetable(&streams, &message, PAUSE, MESSAGES);
+    latencies.sort();
+    [50, 99].map(|percent| percentile(&latencies, percent).as_secs_f64() * 1e6)
+}
+
+/// Into the report.
+pub(crate) fn note(bench: &mut Bench, name: &str, ends: [f64; 2]) {
+    for (percent, value) in ["p50", "p99"].into_iter().zip(ends) {
+        bench.report.note(&format!("latency {percent} us at 1000/s"), name, value);
     }
 }
 

@@ -4,7 +4,8 @@
 //! it. Debian's packages nginx, haproxy and caddy are needed. Rounds are interleaved and medians printed; `target/peers.json`
 //! has every value and `target/growth.svg` the growth of cost. What is measured is the program that `cargo build --release`
 //! makes. The proxy runs on one CPU, clients and backend on another, but for the section of defaults, in which the proxies may
-//! use both. Run it on a machine that does nothing else; differences below 10 % are ties.
+//! use both. Run it on a machine that does nothing else; differences below 10 % are ties. `-- load ws://HOST:PORT/PATH` puts
+//! the same clients to an echo of one's own, and nothing else is needed or started.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod account;
@@ -14,6 +15,7 @@ mod contestants;
 mod frames;
 mod growth;
 mod latency;
+mod load;
 mod machine;
 mod memory;
 mod messages;
@@ -67,9 +69,14 @@ fn main() {
         _ => {}
     }
     let (rounds, parts): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word.starts_with(ROUNDS));
+    let rounds = rounds.last().map_or(DEFAULT_ROUNDS, |word| word[ROUNDS.len()..].parse().expect("a number of rounds"));
+    if let [role, url] = &parts[..]
+        && role == load::ROLE
+    {
+        return own(url, rounds);
+    }
     let unknown = parts.iter().find(|part| !PARTS.contains(&part.as_str()));
     assert_eq!(unknown, None, "the parts are {PARTS:?}");
-    let rounds = rounds.last().map_or(DEFAULT_ROUNDS, |word| word[ROUNDS.len()..].parse().expect("a number of rounds"));
     build();
     let versions = versions();
     println!("{}\n{versions}", machine::describe());
@@ -81,6 +88,24 @@ fn main() {
         bench.run(part);
     }
     bench.publish(&versions);
+}
+
+/// The load alone, to where `url` leads.
+fn own(url: &str, rounds: usize) {
+    let descriptors = machine::raise_descriptors();
+    println!("{}\n{descriptors} descriptors, {rounds} rounds", machine::describe());
+    let mut bench = Bench { cpus: Cpus::find(), rounds, report: Report::default() };
+    load::run(&mut bench, load::place(url), descriptors);
+    bench.report.print();
+    let run = json!({ "machine": machine::describe(), "to": url, "rounds": rounds });
+    save("load.json", &format!("{:#}\n", json!({ "run": run, "figures": bench.report.json() })));
+}
+
+/// Into `target/`.
+fn save(name: &str, text: &str) {
+    let file = target().join(name);
+    fs::write(&file, text).unwrap();
+    println!("{name}: {}", file.display());
 }
 
 impl Bench {
@@ -124,14 +149,10 @@ impl Bench {
         let targets = targets::judge(&self.report);
         let machine = json!({ "machine": machine::describe(), "versions": versions, "rounds": self.rounds });
         let all: Value = json!({ "run": machine, "figures": self.report.json(), "targets": targets });
-        let folder = target();
-        fs::write(folder.join("peers.json"), format!("{all:#}\n")).unwrap();
-        println!("\nevery value: {}", folder.join("peers.json").display());
+        println!();
+        save("peers.json", &format!("{all:#}\n"));
         match plot::draw(&self.report) {
-            Some(svg) => {
-                fs::write(folder.join("growth.svg"), svg).unwrap();
-                println!("growth of cost: {}", folder.join("growth.svg").display());
-            }
+            Some(svg) => save("growth.svg", &svg),
             None => println!("no plot: it wants the parts memory and growth"),
         }
     }

@@ -92,10 +92,12 @@ const LARGE: Workload = Workload {
     bulk: true,
 };
 
+const ALL: [Workload; 5] = [SMALL_ONE, SMALL_MANY, FLOOD, MEDIUM, LARGE];
+
 /// With one worker each, on a CPU of its own.
 pub(crate) fn run(bench: &mut Bench) {
-    for workload in [SMALL_ONE, SMALL_MANY, FLOOD, MEDIUM, LARGE] {
-        let mut contestants = bench.one_worker();
+    for workload in ALL {
+        let mut contestants = bench.with_direct();
         if workload.bulk {
             contestants.extend([Kind::Nginx, Kind::Haproxy].map(|kind| Contestant { kind, tuning: Tuning::Bulk }));
         }
@@ -107,6 +109,13 @@ pub(crate) fn run(bench: &mut Bench) {
 pub(crate) fn defaults(bench: &mut Bench) {
     for workload in [SMALL_MANY, MEDIUM] {
         rounds(bench, &workload, &Bench::defaults());
+    }
+}
+
+/// Every workload once.
+pub(crate) fn all(bench: &mut Bench, contestant: Contestant, proxy: &Proxy) {
+    for workload in ALL {
+        turn(bench, &workload, contestant, proxy);
     }
 }
 

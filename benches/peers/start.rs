@@ -98,8 +98,13 @@ fn release(bench: &mut Bench) {
     bench.report.note(RELEASE, &contestant.name(), between(ready, *done.last().unwrap()).as_secs_f64() * 1e3);
     drop((proxy, streams));
     let began = machine::now();
-    let plan =
-        Plan { to: backend.address, clients: RELEASED, at_once: AT_ONCE, first: Some(&message), then: Then::Echoed };
+    let plan = Plan {
+        to: backend.address.into(),
+        clients: RELEASED,
+        at_once: AT_ONCE,
+        first: Some(&message),
+        then: Then::Echoed,
+    };
     let visits = visit(plan);
     let took = between(began, *visits.done.last().unwrap());
     visits.all();

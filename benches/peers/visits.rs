@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     backend::write_some,
-    frames::{self, CLOSE, CLOSE_ECHO, Message},
+    frames::{self, CLOSE, CLOSE_ECHO, Message, Place},
     machine::{self, Nanos},
     poll::{Poll, Ready},
 };
@@ -29,7 +29,7 @@ const ACCEPTED: &[u8] = b"HTTP/1.1 101";
 /// What every client does.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan<'plan> {
-    pub(crate) to: SocketAddr,
+    pub(crate) to: Place,
     pub(crate) clients: usize,
     /// Under way at a time.
     pub(crate) at_once: usize,
@@ -79,7 +79,7 @@ enum Next {
 }
 
 /// All clients of `plan`, which must all succeed; their open sessions.
-pub(crate) fn open(to: SocketAddr, clients: usize, at_once: usize) -> Vec<TcpStream> {
+pub(crate) fn open(to: Place, clients: usize, at_once: usize) -> Vec<TcpStream> {
     visit(Plan { to, clients, at_once, first: None, then: Then::Stay }).all()
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn visit(plan: Plan) -> Visits {
     let mut clients: Vec<Option<Client>> = Vec::with_capacity(plan.clients);
     let request = frames::handshake(plan.to);
     let come = |clients: &mut Vec<Option<Client>>, poll: &Poll| {
-        let stream = connect(plan.to);
+        let stream = connect(plan.to.address);
         poll.add(&stream, clients.len());
         assert_eq!(write_some(&stream, &request).unwrap(), request.len());
         clients.push(Some(Client { stream, stage: Stage::Head(Vec::new()) }));
@@ -198,13 +198,15 @@ impl Client {
     }
 }
 
-/// From an address that the next clients do not use.
+/// On the loopback from an address that the next clients do not use.
 fn connect(to: SocketAddr) -> TcpStream {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let (first, count) = SOURCES;
-    let source = Ipv4Addr::from_bits(first + NUMBER.fetch_add(1, Ordering::Relaxed) % count);
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    if to.is_ipv4() && to.ip().is_loopback() {
+        let (first, count) = SOURCES;
+        let source = Ipv4Addr::from_bits(first + NUMBER.fetch_add(1, Ordering::Relaxed) % count);
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    }
     socket.connect(&to.into()).unwrap();
     socket.set_tcp_nodelay(true).unwrap();
     socket.set_nonblocking(true).unwrap();

@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 const PER_SOURCE: usize = 5000;
 
 /// Handshakes under way at a time: below any listener's backlog.
-const AT_ONCE: usize = 100;
+pub(crate) const AT_ONCE: usize = 100;
 
 /// Payload of every message.
 pub(crate) const PAYLOAD: usize = 64;

@@ -8,8 +8,8 @@ use super::{
     sidecar::Sidecar,
 };
 
-/// Sessions held, the default of `hold.sessions`.
-const HELD: usize = 10_000;
+/// Sessions held: near to the default of `hold.sessions`, and what a limit of 20,000 open files carries.
+const HELD: usize = 9_900;
 
 /// Small frames in each.
 const FRAMES: usize = 5;

@@ -34,6 +34,9 @@ impl Order {
     pub(super) fn parse(query: &str, body: &[u8]) -> Result<Self, String> {
         let mut order = if body.trim_ascii().is_empty() { Self::default() } else { Self::parse_body(body)? };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            if [&key, &value].iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)) {
+                return Err("the query is not UTF-8".to_owned());
+            }
             order.take(&key, value)?;
         }
         Ok(order)
@@ -134,6 +137,7 @@ mod tests {
             ("", r#"{"until": "2m"}"#, "unknown field `until`"),
             ("", "for=2m", "the body is not what is wanted"),
             ("reason=two%0Alines", "", "reason is not one line"),
+            ("reason=%ff", "", "the query is not UTF-8"),
         ] {
             let error = hand(query, body).unwrap_err();
             assert!(error.contains(told), "{error}");

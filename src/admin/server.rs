@@ -20,9 +20,6 @@ use super::{
     routes,
 };
 
-/// Connections at a time. Probes and scrapers need a handful; more wait in the listener's backlog.
-const MAX_CONNECTIONS: usize = 128;
-
 /// For a request head, and for idling between two requests (hyper has one limit for both).
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,12 +36,13 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// For the answer under way when a connection must end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Before the next accept when one failed: out of file descriptors, which only time mends.
+/// Before the next accept when one failed: the machine is out of file descriptors, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers on `listener` until `shutdown`, then ends the answers under way and returns, 1 s later at most.
-pub async fn serve(listener: TcpListener, view: Arc<View>, shutdown: CancellationToken) {
-    let (places, connections) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new());
+/// Answers on `listener`, on `most` connections at a time, until `shutdown`, then ends the answers under way and returns, 1 s
+/// later at most. Probes and scrapers need a handful; more wait in the listener's backlog.
+pub async fn serve(listener: TcpListener, view: Arc<View>, most: usize, shutdown: CancellationToken) {
+    let (places, connections) = (Arc::new(Semaphore::new(most)), TaskTracker::new());
     let accepting = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -132,7 +130,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::admin::tests::view;
+    use crate::admin::tests::{PLACES, view};
 
     /// A connection without a socket, so that the clock may be paused.
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
@@ -176,9 +174,9 @@ mod tests {
     async fn one_connection_too_many_waits_until_another_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, view(), CancellationToken::new()));
+        tokio::spawn(serve(listener, view(), PLACES, CancellationToken::new()));
         let mut streams = Vec::new();
-        for _ in 0..MAX_CONNECTIONS {
+        for _ in 0..PLACES {
             let mut stream = TcpStream::connect(address).await.unwrap();
             ask(&mut stream).await;
             streams.push(stream);

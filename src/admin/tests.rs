@@ -38,6 +38,9 @@ pub(super) struct Reply {
     body: String,
 }
 
+/// Connections at a time.
+pub(super) const PLACES: usize = 8;
+
 /// One byte and one session fill the hold.
 pub(super) fn view() -> Arc<View> {
     let (config, metrics) = (Arc::new(config()), Metrics::new());
@@ -49,7 +52,7 @@ pub(super) fn view() -> Arc<View> {
 pub(super) async fn port() -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, view, shutdown) = (listener.local_addr().unwrap(), view(), CancellationToken::new());
-    let server = tokio::spawn(serve(listener, Arc::clone(&view), shutdown.clone()));
+    let server = tokio::spawn(serve(listener, Arc::clone(&view), PLACES, shutdown.clone()));
     Port { address, view, shutdown, server }
 }
 

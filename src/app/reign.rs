@@ -14,6 +14,7 @@ use super::StartError;
 use crate::{
     admin::View,
     config::{Check, Config},
+    descriptors::Share,
     dial::Dialer,
     gate::{Gate, Plan},
     http::{Proxy, Site, Sites},
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct Reign {
     sites: watch::Sender<Arc<Site>>,
     view: Arc<View>,
+    share: Share,
     plan: Plan,
     timing: Timing,
     /// Built, and not running yet.
@@ -52,18 +54,21 @@ struct Probes(Vec<(Check, Box<dyn Probe>)>);
 
 impl Reign {
     /// The first generation, whose checks do not run yet.
-    pub(super) fn new(config: Config) -> Result<Self, StartError> {
+    pub(super) fn new(config: Config, share: Share) -> Result<Self, StartError> {
         let Parts { tls, plan, timing, probes, dialer } = Parts::build(&config)?;
         let metrics = Metrics::new();
         let gate = Gate::of(&plan, Arc::clone(&metrics));
         let backend = Backend::new(dialer.clone(), config.upstream.handshake_timeout);
         let house = House::new(config, gate, metrics, backend);
+        house.budget.carry(share.seats);
+        warn_if_cut(house.config.hold.sessions, share);
         let view = view(&house);
-        let proxy = Arc::new(Proxy::new(dialer, &house.config.upstream.target));
+        let proxy = Arc::new(Proxy::new(dialer, &house.config.upstream.target, share.idle));
         let site = Site { house: Arc::new(house), proxy, tls, tasks: TaskTracker::new() };
         Ok(Self {
             sites: watch::Sender::new(Arc::new(site)),
             view,
+            share,
             plan,
             timing,
             waiting: probes,
@@ -106,8 +111,11 @@ impl Reign {
         };
         let proxy = match !trust_changed && is_same_upstream(&before.house.config, &config) {
             true => Arc::clone(&before.proxy),
-            false => Arc::new(Proxy::new(dialer.clone(), &config.upstream.target)),
+            false => Arc::new(Proxy::new(dialer.clone(), &config.upstream.target, self.share.idle)),
         };
+        if config.hold.sessions != before.house.config.hold.sessions {
+            warn_if_cut(config.hold.sessions, self.share);
+        }
         let backend = Backend::new(dialer, config.upstream.handshake_timeout);
         let house = Arc::new(before.house.after(config, gate, backend));
         self.view.follow(house.gate.clone(), Arc::new(house.config.clone()));
@@ -174,6 +182,19 @@ impl Probes {
             let (gate, metrics) = (house.gate.clone(), Arc::clone(&house.metrics));
             running.spawn(probe::run::run(index, check, probe, gate, metrics, timing));
         }
+    }
+}
+
+/// Says so where fewer sessions can be held than are asked for.
+fn warn_if_cut(configured: usize, share: Share) {
+    let Share { limit, seats: in_force, .. } = share;
+    if configured > in_force {
+        tracing::warn!(
+            limit,
+            configured,
+            in_force,
+            "hold.sessions is more than the limit of open files carries: raise the limit (ulimit -n, LimitNOFILE) or lower hold.sessions"
+        );
     }
 }
 

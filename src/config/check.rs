@@ -21,12 +21,15 @@ mod stores;
 mod upstream;
 
 use super::{
-    Config, Drain, Features, Http, Log,
+    Config, Drain, Features, Flood, Http, Log,
     document::Document,
     environment::Environment,
     key_path::KeyPath,
     raw::{self, LogLevel, RawConfig},
 };
+
+/// As good as no limit: no log takes a million lines a second.
+const MOST_LINES: u32 = 1_000_000;
 
 /// A document whose values are being judged, and the machine on which they must hold.
 struct Checker<'c, 't> {
@@ -48,7 +51,7 @@ pub(super) fn check(document: &mut Document<'_>, raw: RawConfig, environment: &E
     let notices = checker.notices(&raw.notices, features.client_notices);
     let http = Http { when_shut: raw.http.when_shut, wait_for: raw.http.wait_for };
     let drain = Drain { timeout: checker.time("drain.timeout", raw.drain.timeout) };
-    let (upstream, log) = (upstream?, log(&raw.log));
+    let (upstream, log) = (upstream?, checker.log(&raw.log));
     checker.warn_of_an_idle_rollout(&KeyPath::from("gate"), &gate);
     checker.warn_of_doubtful_routes(&routes, &upstream.checks, &dependencies);
     Some(Config {
@@ -73,18 +76,22 @@ fn features(raw: &raw::Features) -> Features {
     Features { dependency_checks, adaptive_timing, early_accept, degraded_mode, client_notices }
 }
 
-fn log(raw: &raw::Log) -> Log {
-    let level = match raw.level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    };
-    Log { format: raw.format, level }
-}
-
 impl Checker<'_, '_> {
+    fn log(&mut self, raw: &raw::Log) -> Log {
+        let level = match raw.level {
+            LogLevel::Error => tracing::Level::ERROR,
+            LogLevel::Warn => tracing::Level::WARN,
+            LogLevel::Info => tracing::Level::INFO,
+            LogLevel::Debug => tracing::Level::DEBUG,
+            LogLevel::Trace => tracing::Level::TRACE,
+        };
+        let flood = Flood {
+            burst: self.count("log.flood.burst", raw.flood.burst, 1..=MOST_LINES),
+            per_second: self.count("log.flood.per_second", raw.flood.per_second, 1..=MOST_LINES),
+        };
+        Log { format: raw.format, level, flood }
+    }
+
     /// Notes a problem of the value at `path`.
     fn push(&mut self, path: impl Into<KeyPath>, what: impl AsRef<str>, help: impl AsRef<str>) {
         self.document.push(&path.into(), what, help);

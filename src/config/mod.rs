@@ -223,6 +223,17 @@ pub struct Log {
     pub format: LogFormat,
     /// Least severe level written.
     pub level: tracing::Level,
+    /// How much of a flood is written.
+    pub flood: Flood,
+}
+
+/// `log.flood`: of the lines on single sessions, for each kind of line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flood {
+    /// Lines at once.
+    pub burst: u32,
+    /// Lines a second after that.
+    pub per_second: u32,
 }
 
 /// `log.format`

@@ -76,7 +76,7 @@ pub struct Gate {
     pub on_timeout: OnTimeout,
     /// By which message the upstream says that it is ready for a connection. Shared by its sessions.
     pub confirm: Option<Arc<Confirm>>,
-    /// Dials at a time when the gate opens.
+    /// Most dials at a time when the gate opens.
     pub release_concurrency: NonZeroUsize,
     /// Close codes for an upstream's refusal after an early accept, by HTTP status.
     pub close_codes: Vec<(u16, u16)>,

@@ -211,11 +211,30 @@ pub(super) struct Log {
     pub(super) format: LogFormat,
     /// Least severe level written.
     pub(super) level: LogLevel,
+    /// How many lines on single sessions are written of each kind (a state entered, an outcome). How many were left out
+    /// is told once a second.
+    pub(super) flood: Flood,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: LogLevel::Info }
+        Self { format: LogFormat::Auto, level: LogLevel::Info, flood: Flood::default() }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Flood {
+    /// Lines of a kind that may come at once.
+    pub(super) burst: u32,
+    /// Lines of a kind a second after that.
+    pub(super) per_second: u32,
+}
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self { burst: 1000, per_second: 100 }
     }
 }
 

@@ -68,7 +68,7 @@ impl Default for Gate {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Release {
-    /// Dials at a time when the gate opens, oldest session first.
+    /// Most dials at a time when the gate opens, oldest session first; a release begins with 8.
     pub(super) concurrency: u32,
 }
 

@@ -48,6 +48,23 @@ async fn turns_come_oldest_first_and_only_so_many_at_a_time() {
     assert!((&mut turns[0]).now_or_never().is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_was_waited_for_lets_two_more_begin_and_one_answered_at_once_a_single_one() {
+    for (took, begin) in [(Duration::ZERO, 1), (Duration::from_millis(20), 2)] {
+        let gate = gate(64);
+        let lane = gate.lane(0);
+        let mut turns: Vec<_> = (0..20).map(|seq| Box::pin(lane.turn(seq))).collect();
+        assert!(turns.iter_mut().all(|turn| turn.now_or_never().is_none()), "the gate is shut");
+        pass(&gate);
+        let mut permits: Vec<_> = turns.iter_mut().map_while(|turn| turn.now_or_never()).collect();
+        let first = permits.len();
+        advance(took).await;
+        drop(permits.pop());
+        let more: Vec<_> = turns[first..].iter_mut().map_while(|turn| turn.now_or_never()).collect();
+        assert_eq!(more.len(), begin, "{took:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_gives_up_leaves_its_place_to_the_next() {
     let gate = gate(1);

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::release::Release;
 
@@ -15,6 +15,7 @@ use super::release::Release;
 #[must_use = "dropping it ends the turn"]
 pub struct Permit {
     turns: Turns,
+    granted: Instant,
 }
 
 /// The line of those who wait. Cheap to clone.
@@ -76,14 +77,15 @@ impl Turns {
             grants.iter().filter_map(|seq| line.waiters.remove(seq)).collect::<Vec<_>>()
         };
         for waiter in granted {
-            drop(waiter.send(Permit { turns: self.clone() }));
+            drop(waiter.send(Permit { turns: self.clone(), granted: Instant::now() }));
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.turns.step(|line| line.release.finish());
+        let took = self.granted.elapsed();
+        self.turns.step(|line| line.release.finish(took));
     }
 }
 

@@ -12,6 +12,7 @@ pub struct Budget {
     most_bytes: AtomicUsize,
     sessions: AtomicUsize,
     most_sessions: AtomicUsize,
+    carried: AtomicUsize,
 }
 
 /// One session's place in the budget; gives everything back when dropped.
@@ -19,6 +20,8 @@ pub struct Budget {
 pub struct Lease {
     budget: Arc<Budget>,
     bytes: usize,
+    /// What the session keeps beside its hold, to the end of the lease.
+    luggage: usize,
 }
 
 impl Budget {
@@ -26,8 +29,8 @@ impl Budget {
     #[must_use]
     pub fn new(most_bytes: usize, most_sessions: usize) -> Arc<Self> {
         let [bytes, sessions] = [0, 0].map(AtomicUsize::new);
-        let [most_bytes, most_sessions] = [most_bytes, most_sessions].map(AtomicUsize::new);
-        Arc::new(Self { bytes, most_bytes, sessions, most_sessions })
+        let [most_bytes, most_sessions, carried] = [most_bytes, most_sessions, usize::MAX].map(AtomicUsize::new);
+        Arc::new(Self { bytes, most_bytes, sessions, most_sessions, carried })
     }
 
     /// Other limits from here on. What is taken stays taken: under lower limits nothing more is given until enough has
@@ -37,10 +40,15 @@ impl Budget {
         self.most_sessions.store(most_sessions, Ordering::Relaxed);
     }
 
+    /// No more sessions than these, whatever else the limit is.
+    pub fn carry(&self, sessions: usize) {
+        self.carried.store(sessions, Ordering::Relaxed);
+    }
+
     /// A place for one more session, or none if all are taken.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Option<Lease> {
-        take(&self.sessions, 1, self.limits().1).then(|| Lease { budget: Arc::clone(self), bytes: 0 })
+        take(&self.sessions, 1, self.limits().1).then(|| Lease { budget: Arc::clone(self), bytes: 0, luggage: 0 })
     }
 
     /// Bytes taken at this moment.
@@ -58,7 +66,9 @@ impl Budget {
     /// The limits: bytes and sessions.
     #[must_use]
     pub fn limits(&self) -> (usize, usize) {
-        (self.most_bytes.load(Ordering::Relaxed), self.most_sessions.load(Ordering::Relaxed))
+        let [bytes, sessions, carried] =
+            [&self.most_bytes, &self.most_sessions, &self.carried].map(|most| most.load(Ordering::Relaxed));
+        (bytes, sessions.min(carried))
     }
 
     /// Neither a byte nor a session more would be taken.
@@ -70,6 +80,16 @@ impl Budget {
 }
 
 impl Lease {
+    /// The same with room for `luggage` bytes more, for as long as it lasts; none if there is not so much.
+    #[must_use]
+    pub fn with_luggage(mut self, luggage: usize) -> Option<Self> {
+        let fits = take(&self.budget.bytes, luggage, self.budget.limits().0);
+        fits.then(|| {
+            self.luggage += luggage;
+            self
+        })
+    }
+
     /// Takes up to `most` bytes and says how many: fewer, or none, when the budget runs out.
     #[must_use]
     pub fn grow(&mut self, most: usize) -> usize {
@@ -97,11 +117,15 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.settle(0);
+        self.budget.bytes.fetch_sub(self.luggage, Ordering::AcqRel);
         self.budget.sessions.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 fn take(counter: &AtomicUsize, count: usize, most: usize) -> bool {
+    if count == 0 {
+        return true;
+    }
     counter
         .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |taken| (taken + count <= most).then_some(taken + count))
         .is_ok()
@@ -126,6 +150,29 @@ mod tests {
     }
 
     #[test]
+    fn luggage_is_kept_while_the_lease_grows_and_shrinks() {
+        let budget = Budget::new(100, 2);
+        let mut lease = budget.enter().unwrap().with_luggage(60).unwrap();
+        assert_eq!((lease.grow(70), budget.bytes()), (40, 100));
+        lease.settle(0);
+        assert_eq!(budget.bytes(), 60);
+        assert!(budget.enter().unwrap().with_luggage(41).is_none(), "more than there is");
+        assert_eq!((budget.bytes(), budget.sessions()), (60, 1));
+        assert!(budget.enter().unwrap().with_luggage(40).is_some());
+        drop(lease);
+        assert_eq!((budget.bytes(), budget.sessions()), (0, 0));
+    }
+
+    #[test]
+    fn nothing_to_carry_fits_into_a_spent_budget() {
+        let budget = Budget::new(10, 2);
+        let full = budget.enter().unwrap().with_luggage(10);
+        budget.limit(5, 2);
+        assert!(budget.enter().unwrap().with_luggage(0).is_some());
+        drop(full);
+    }
+
+    #[test]
     fn lower_limits_take_nothing_away_and_give_nothing_more() {
         let budget = Budget::new(100, 2);
         let mut lease = budget.enter().unwrap();
@@ -136,6 +183,19 @@ mod tests {
         budget.limit(90, 2);
         assert_eq!(lease.grow(20), 10);
         assert!(budget.enter().is_some());
+    }
+
+    #[test]
+    fn no_more_sessions_enter_than_are_carried_and_no_fewer_than_the_limit_says() {
+        let budget = Budget::new(100, 3);
+        budget.carry(1);
+        let lease = budget.enter().unwrap();
+        assert!(budget.enter().is_none() && budget.is_spent());
+        budget.limit(100, 2);
+        assert_eq!(budget.limits(), (100, 1));
+        budget.carry(5);
+        assert_eq!(budget.limits(), (100, 2));
+        drop(lease);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What one client sent before its session was open: raw, in order, bounded. PURE.
 //!
-//! `budget` bounds all holds together.
+//! `budget` bounds all holds together, `head` weighs the requests that wait with them.
 
 pub mod budget;
+pub mod head;
 
 use crate::{
     config,
@@ -93,6 +94,12 @@ impl Hold {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// What the client's Close carries, code and reason.
+    #[must_use]
+    pub fn farewell(&self) -> &[u8] {
+        self.scanner.farewell()
     }
 
     /// A frame has begun and is not whole.

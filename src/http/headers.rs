@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request, uri::Authority};
 
 use crate::upstream::{has_token, tokens};
 
@@ -87,6 +87,7 @@ fn check_target(request: &request::Parts) -> Result<(), &'static str> {
         return Err("* is a target for OPTIONS only");
     }
     match request.uri.scheme_str() {
+        None if request.uri.authority().is_some() => Err("the request target is no path"),
         None | Some("http" | "https") => Ok(()),
         Some(_) => Err("the request target is not HTTP"),
     }
@@ -114,12 +115,25 @@ fn check_host(request: &request::Parts) -> Result<(), &'static str> {
         (Some(_), Some(_)) => return Err("more than one Host"),
         (Some(host), None) => host,
     };
+    if !is_host(host) {
+        return Err("Host is no host");
+    }
     match request.uri.authority() {
         Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
             Err("Host differs from the request target")
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// A host and perhaps a port (RFC 9112 §3.2), or nothing, which says that the target has no host. Whoever else reads it,
+/// in front or behind, would have to guess what a path, a name or a second host in it means.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let Ok(authority) = text.parse::<Authority>() else { return text.is_empty() };
+    let port =
+        text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':').or(rest.is_empty().then_some("")));
+    port.is_some_and(|port| port.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -187,12 +201,22 @@ mod tests {
 
     #[test]
     fn a_target_that_is_no_path_and_no_http_url_is_refused() {
-        for uri in ["ftp://a/", "*"] {
+        for uri in ["ftp://a/", "*", "a"] {
             assert!(check(&parts(uri, &[("host", "a")])).is_err(), "{uri}");
         }
         let mut connect = parts("a:80", &[("host", "a:80")]);
         connect.method = Method::CONNECT;
         assert!(check(&connect).is_err());
+    }
+
+    #[test]
+    fn a_host_is_a_host_and_perhaps_a_port() {
+        for good in ["a", "a.example:80", "a_b.example", "[::1]", "[::1]:8080", "10.0.0.1", "a:", ""] {
+            assert_eq!(check(&parts("/", &[("host", good)])), Ok(()), "{good}");
+        }
+        for bad in ["a b", "a, b", "a/b", "b@a", "a:b", "a:80:80", "a?b", "a#b", "[::1", "[::1]b", "\u{e9}"] {
+            assert!(check(&parts("/", &[("host", bad)])).is_err(), "{bad}");
+        }
     }
 
     #[test]

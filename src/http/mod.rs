@@ -14,7 +14,12 @@ mod proxy;
 mod refuse;
 mod upgrade;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header, response};
@@ -33,6 +38,7 @@ use self::{
     upgrade::Examined,
 };
 use crate::{
+    descriptors::Place,
     dial::Stream,
     gate::Visit,
     session::{self, Arrival, House, Reply, deferral::Deferral, standing::Standing},
@@ -43,6 +49,10 @@ pub use self::proxy::Proxy;
 
 /// Most headers of a request: hyper's own default, named because the size limit alone would let 10,000 short ones by.
 const MOST_HEADERS: usize = 100;
+
+/// For the request head, and for the TLS handshake, of a client that will be told to come back. Few stand in the doorway, and
+/// one that says nothing must not keep the others out.
+const DOORWAY_TIME: Duration = Duration::from_secs(2);
 
 /// What every connection shares, under one configuration.
 pub struct Site {
@@ -63,19 +73,28 @@ pub type Sites = watch::Receiver<Arc<Site>>;
 #[derive(Clone, Debug)]
 struct Peer {
     address: SocketAddr,
+    place: Place,
     secure: bool,
     interim: Interim,
     line: Line<Aside<Stream>>,
 }
 
+/// Time for the head of a request, and for the TLS handshake before it.
+#[must_use]
+pub fn head_time(site: &Site, place: &Place) -> Duration {
+    let time = site.house.config.server.header_timeout;
+    if place.is_seat() { time } else { time.min(DOORWAY_TIME) }
+}
+
 /// Serves one connection until it ends, or until it is idle in a drain.
-pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr) {
+pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr, place: Place) {
     let site = Arc::clone(&sites.borrow());
     let server = &site.house.config.server;
     let secure = matches!(stream, Stream::Tls(_));
     let (aside, interim) = Aside::new(stream);
-    let (timed, phase) = Timed::new(aside, server.header_timeout);
-    let peer = Peer { address, secure, interim, line: timed.line() };
+    let (timed, phase) = Timed::new(aside, head_time(&site, &place));
+    let is_seated = place.is_seat();
+    let peer = Peer { address, place, secure, interim, line: timed.line() };
     let drain = site.house.drain.clone();
     // A connection that comes during the drain has a request to be refused; it must be read first.
     let is_late = drain.has_begun();
@@ -84,7 +103,7 @@ pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr) {
         .max_header_size(server.header_bytes)
         .max_headers(MOST_HEADERS)
         .preserve_header_case(true)
-        .keep_alive(!is_late);
+        .keep_alive(!is_late && is_seated);
     // An idle connection keeps no configuration alive.
     drop(site);
     let service = service_fn(move |request| {
@@ -138,6 +157,7 @@ async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Resp
     match upgrade::examine(&head) {
         Examined::Malformed(refusal) => refusal.into_response(),
         Examined::WebSocket(accept) => socket(site, Request::from_parts(head, body), accept, peer).await,
+        Examined::Plain if !peer.place.is_seat() => Refusal::too_many().into_response(),
         Examined::Plain => {
             let request = Request::from_parts(head, body);
             site.proxy.answer(&site.house, request, &peer).await
@@ -159,13 +179,14 @@ async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: Header
     headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
     upgrade::ask(&mut head.headers);
     head.uri = origin_form(&head.uri);
-    let arrival = Arrival { request: head, accept, early, route, peer: peer.address, at: Instant::now() };
+    let Peer { address, place, line, .. } = peer;
+    let arrival = Arrival { request: head, accept, early, route, peer: address, place, at: Instant::now() };
     let (sender, reply) = oneshot::channel();
     site.tasks.spawn(session::run(Arc::clone(&site.house), arrival, sender, raw(client)));
     let reply = tokio::select! {
         biased;
         reply = reply => reply,
-        () = peer.line.ended() => return bad_request("the client's stream ended"),
+        () = line.ended() => return bad_request("the client's stream ended"),
     };
     match reply {
         Ok(Reply::Early { accept, subprotocol, standing }) => switching(accept, subprotocol, standing),
@@ -211,10 +232,32 @@ fn relayed(mut head: response::Parts) -> Response<Body> {
 }
 
 fn declined(mut response: Response<Body>) -> Response<Body> {
+    if headers::check_response(response.headers_mut()).is_err() {
+        return Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer").into_response();
+    }
     headers::strip_hop_by_hop(response.headers_mut());
     response
 }
 
 fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn answer(lines: &[(&str, &str)]) -> Response<Body> {
+        let answer = lines.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
+        declined(answer.body(empty()).unwrap())
+    }
+
+    #[test]
+    fn a_declining_answer_has_one_length_or_is_not_relayed() {
+        let two = answer(&[("content-length", "40"), ("transfer-encoding", "chunked")]);
+        assert_eq!((two.status(), two.headers().len()), (StatusCode::OK, 0));
+        let coded = answer(&[("transfer-encoding", "gzip, chunked")]);
+        assert_eq!(coded.status(), StatusCode::BAD_GATEWAY);
+    }
 }

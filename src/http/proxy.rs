@@ -31,6 +31,7 @@ use crate::{
     config::{OnTimeout, Target, WaitFor, WhenShut},
     dial::{DialError, DialFault, Dialer, Stream},
     gate::Verdict,
+    hold::head,
     session::{House, gating::Gating, standing::Standing},
     upstream::Body,
 };
@@ -58,11 +59,12 @@ enum Trouble {
 }
 
 impl Proxy {
-    /// A client of the backend behind `dialer`.
+    /// A client of the backend behind `dialer` that keeps at most so many `idle` connections.
     #[must_use]
-    pub fn new(dialer: Dialer, upstream: &Target) -> Self {
+    pub fn new(dialer: Dialer, upstream: &Target, idle: usize) -> Self {
         let mut client = Client::builder(TokioExecutor::new());
-        client.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE).http1_preserve_header_case(true);
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(idle);
+        client.http1_preserve_header_case(true);
         // The pool keeps connections by the authority, and a request without Host gets it as one.
         let mut target = uri::Parts::default();
         target.scheme = Some(uri::Scheme::HTTP);
@@ -84,7 +86,7 @@ impl Proxy {
         let shelf = Shelf::new(body);
         let (mut refused, mut standing) = (0, None);
         loop {
-            match wait(house, route, when_shut, deadline).await {
+            match wait(house, &head, route, when_shut, deadline).await {
                 Ok(seen) => standing = seen.or(standing),
                 Err(refusal) => return refusal.into_response(),
             }
@@ -157,6 +159,7 @@ fn marked(mut response: Response<Body>, standing: Option<Standing>) -> Response<
 /// Returns when the request may go on, and how things then stand, or with what to answer instead.
 async fn wait<U>(
     house: &House<U>,
+    request: &request::Parts,
     route: usize,
     when_shut: WhenShut,
     deadline: Instant,
@@ -178,7 +181,7 @@ async fn wait<U>(
         WhenShut::Refuse => return Err(busy("not ready")),
         WhenShut::Hold => {}
     }
-    let Some(_place) = house.budget.enter() else { return Err(busy("too many waiting")) };
+    let Some(_place) = head::place(&house.budget, request) else { return Err(Refusal::too_many()) };
     house.gate.arrived();
     let _waiting = lane.waiting();
     let changed = verdict.wait_for(|verdict| !matches!(verdict, Verdict::Shut { .. }));

@@ -33,6 +33,12 @@ impl Refusal {
         Self { status, reason, headers }
     }
 
+    /// There is no room for one more to wait.
+    #[must_use]
+    pub(super) fn too_many() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many waiting")
+    }
+
     /// The same with one more header.
     #[must_use]
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

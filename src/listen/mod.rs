@@ -1,25 +1,27 @@
 //! The public port: takes connections, ends TLS where so configured, hands each to `http`.
 
-pub mod descriptors;
 pub mod tls;
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::{
+    descriptors::{Door, Place},
     dial::Stream,
     http::{self, Sites},
+    stall,
 };
 
 /// Connections that may wait to be taken. A cold start brings them all at once; the kernel caps it at its own
 /// `net.core.somaxconn` (4096 by default).
 const BACKLOG: u32 = 4096;
 
-/// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
+/// Pause after an accept that failed, for want of memory or of the whole machine's descriptors, so that the loop does not
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// An address that cannot be listened on.
@@ -47,13 +49,15 @@ pub fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindE
     bound().map_err(|error| BindError { key, address, error })
 }
 
-/// Takes connections for ever; dropped, it takes no more, and those taken go on.
-pub async fn serve(listener: TcpListener, sites: Sites) {
+/// Takes connections for ever, through `door`; dropped, it takes no more, and those taken go on.
+pub async fn serve(listener: TcpListener, sites: Sites, door: Door) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
+                // The one that waits here is the last that is taken: all others wait in the kernel's queue.
+                let place = door.enter().await;
                 let tasks = sites.borrow().tasks.clone();
-                tasks.spawn(welcome(sites.clone(), stream, address));
+                tasks.spawn(welcome(sites.clone(), stream, address, place));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "connection not taken");
@@ -63,22 +67,22 @@ pub async fn serve(listener: TcpListener, sites: Sites) {
     }
 }
 
-async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr) {
+async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Place) {
     // Small frames must not wait for an acknowledgement; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
     let (tls, limit) = {
         let site = sites.borrow();
-        (site.tls.clone(), site.house.config.server.header_timeout)
+        (site.tls.clone(), http::head_time(&site, &place))
     };
     let stream = match tls {
         None => Stream::Tcp(stream),
-        Some(tls) => match timeout(limit, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
-            Ok(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
-            Err(_) => return tracing::debug!(peer = %address, "TLS handshake took too long"),
+        Some(tls) => match stall::timeout(limit, tls.accept(stream)).await {
+            Some(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
+            Some(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
+            None => return tracing::debug!(peer = %address, "TLS handshake took too long"),
         },
     };
-    http::serve(sites, stream, address).await;
+    http::serve(sites, stream, address, place).await;
 }
 
 impl fmt::Display for BindError {

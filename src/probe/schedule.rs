@@ -23,9 +23,14 @@ const QUICKENED: u32 = 5;
 /// milliseconds; a check that takes 20 ms and more keeps the default backoff.
 const EAGER: u32 = 50;
 
-/// A permanent fault rests at least this share of its slow pause; the rest is jitter, so that many instances do not
-/// knock together.
-const LEAST_OF_SLOW: f64 = 0.5;
+/// Such a rest may be so many times shorter than the shortest ceiling of the backoff: with the default of 10 ms, a refusal
+/// on the loopback (a tenth of a millisecond of CPU) is met some 200 times a second, and a backend that listens is seen
+/// some 3 ms later.
+const EAGER_INITIAL: u32 = 2;
+
+/// A permanent fault, and a check that somebody waits for, rests at least this share of its pause; the rest is jitter, so
+/// that many instances do not knock together. With pauses from nothing on, more runs would find the backend later.
+const LEAST_OF_PAUSE: f64 = 0.5;
 
 /// The pauses of one check.
 #[derive(Debug)]
@@ -110,7 +115,7 @@ impl Schedule {
         }
         let unsettled = self.unsettled(passed);
         let backoff = self.pacing.backoff.pause(unsettled, fraction);
-        let eager = self.eager(run.took).pause(unsettled, fraction);
+        let eager = jittered(self.eager(run.took).pause(unsettled, 1.0), fraction).min(backoff);
         let slow_pause = breaker.slow_pause().filter(|_| state != CheckState::Passing);
         match (breaker.state(), slow_pause) {
             (BreakerState::Closed, None) => Rest::Unsettled { alone: backoff, waited_for: eager },
@@ -136,8 +141,8 @@ impl Schedule {
     /// The backoff while somebody waits.
     fn eager(&self, took: Duration) -> Backoff {
         let backoff = self.pacing.backoff;
-        let max = took.saturating_mul(EAGER).clamp(backoff.initial.min(backoff.max), backoff.max);
-        Backoff { max, ..backoff }
+        let least = (backoff.initial / EAGER_INITIAL).min(backoff.max);
+        Backoff { max: took.saturating_mul(EAGER).clamp(least, backoff.max), ..backoff }
     }
 
     fn steady(&self) -> Rest {
@@ -146,8 +151,8 @@ impl Schedule {
     }
 }
 
-fn jittered(slow: Duration, fraction: f64) -> Duration {
-    slow.mul_f64(LEAST_OF_SLOW + (1.0 - LEAST_OF_SLOW) * fraction.clamp(0.0, 1.0))
+fn jittered(pause: Duration, fraction: f64) -> Duration {
+    pause.mul_f64(LEAST_OF_PAUSE + (1.0 - LEAST_OF_PAUSE) * fraction.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -268,7 +273,29 @@ mod tests {
             rests.last().unwrap().length(surroundings).as_millis()
         };
         assert_eq!((length(1, ALONE), length(1, WAITED_FOR)), (1000, 50));
-        assert_eq!((length(0, WAITED_FOR), length(30, WAITED_FOR)), (10, 1000));
+        assert_eq!((length(0, WAITED_FOR), length(30, WAITED_FOR)), (5, 1000));
+    }
+
+    #[test]
+    fn chance_takes_at_most_half_of_an_eager_pause() {
+        let run = Run { failed: Some(Class::Refused), took: Duration::ZERO };
+        let lengths = [0.01, 1.0].map(|fraction| {
+            let mut bench = bench(true);
+            let rests = (0..9).map(|_| bench.schedule.rest(run, CheckState::Failing, &bench.breaker, fraction));
+            rests.last().unwrap().length(WAITED_FOR)
+        });
+        assert!(lengths[0] > INITIAL / 4 && lengths[0] < INITIAL / 3, "{lengths:?}");
+        assert_eq!(lengths[1], INITIAL / 2);
+    }
+
+    #[test]
+    fn a_check_that_is_waited_for_never_rests_longer_than_one_that_is_not() {
+        for fraction in [0.0, 0.1, 0.5, 1.0] {
+            let mut bench = bench(true);
+            let run = Run { failed: Some(Class::Refused), took: INITIAL / 10 };
+            let rests = (0..9).map(|_| bench.schedule.rest(run, CheckState::Failing, &bench.breaker, fraction));
+            assert!(rests.into_iter().all(|rest| rest.length(WAITED_FOR) <= rest.length(ALONE)), "{fraction}");
+        }
     }
 
     #[test]

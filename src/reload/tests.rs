@@ -79,6 +79,24 @@ fn text(lines: &str) -> String {
     format!("upstream.url = \"http://127.0.0.1:1\"\n{lines}\n")
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_came_through_a_pipe_is_not_looked_for_again_until_somebody_asks() {
+    let scene = Scene::start("");
+    let environment = Environment::with_variables([]);
+    let loaded = Config::load_with_warnings(&scene.path(), &environment).unwrap();
+    // No more a regular file than a pipe is.
+    let watch = Watch::new(Path::new("/dev/null"), environment, &loaded, Threshold::default());
+    let (asker, standing, metrics) = (watch.asker(), watch.standing(), Metrics::new());
+    let running = tokio::spawn(async move { watch.run(&metrics, |_| Ok(())).await });
+    tokio::time::sleep(10 * LOOK_EVERY).await;
+    assert!(standing.borrow().refusal.is_none());
+    let (answer, outcome) = oneshot::channel();
+    asker.send(answer).await.unwrap();
+    assert!(matches!(outcome.await, Ok(ReloadOutcome::Refused(_))));
+    assert!(standing.borrow().refusal.is_some());
+    running.abort();
+}
+
 #[tokio::test]
 async fn a_touched_file_is_unchanged_and_an_edited_one_comes_into_force() {
     let mut scene = Scene::start("");

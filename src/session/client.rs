@@ -17,7 +17,8 @@ use super::{event::Input, outbox::Outbox};
 use crate::{
     config::{self, WhenFull},
     hold::{Hold, Released, budget::Lease},
-    wire::{close, header::Opcode, scan::ClientClose},
+    stall::{MOMENT, was_stopped},
+    wire::{close, header::Opcode},
 };
 
 /// Bytes read at a time, into a buffer that all sessions of a worker share.
@@ -143,10 +144,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         self.reading = Reading::Closing { shut: false };
     }
 
-    /// Answers the client's Close with its own code (RFC 6455 §5.5.1).
-    pub(super) fn echo(&mut self, closed: ClientClose) {
-        let payload = closed.code.map(u16::to_be_bytes);
-        self.outbox.end(&close::control(Opcode::Close, payload.as_ref().map_or(&[], |code| code), None));
+    /// Answers the client's Close with its own code and reason, as servers do (RFC 6455 §5.5.1).
+    pub(super) fn echo(&mut self) {
+        self.outbox.end(&close::control(Opcode::Close, self.hold.farewell(), None));
         self.reading = Reading::Closing { shut: false };
     }
 
@@ -333,6 +333,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         }
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();
+        if was_stopped(due, now) {
+            let moment = now + MOMENT;
+            self.frame_until = self.frame_until.map(|until| until.max(moment));
+            self.ping_at = self.ping_at.max(moment);
+            return Poll::Ready(None);
+        }
         if self.frame_until.is_some_and(|until| now >= until) {
             return Poll::Ready(Some(Input::Stalled));
         }

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    descriptors::Place,
     gate::Gate,
     session::{Reply, outcome::Outcome, simulation::scene::usual_configuration},
     telemetry::metrics::Metrics,
@@ -46,6 +47,7 @@ fn arrival() -> Arrival {
         early: Ok(None),
         route: 0,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        place: Place::uncounted(),
         at: Instant::now().into_std(),
     }
 }

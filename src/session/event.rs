@@ -21,7 +21,7 @@ pub enum Input {
     Draining,
     /// The process goes down; open sessions end here.
     CutDue,
-    /// No place in the hold budget.
+    /// No place in the hold budget, or no descriptors.
     NoRoom,
     /// It is this session's turn to dial.
     Turn,

@@ -1,7 +1,7 @@
 //! One client WebSocket from arrival to outcome.
 //!
-//! `state` decides on each `event`, `drive` and its `steps` obey, `books` keeps the record, `client` is the accepted
-//! client while it is held, `outbox` what it has to take, and `compact` its request; `listening` is the session whose
+//! `state` decides on each `event`, `drive` and its `steps` obey, `passage` is what is left once the streams are
+//! joined, `books` keeps the record, `client` is the accepted client while it is held, `outbox` what it has to take, and `compact` its request; `listening` is the session whose
 //! upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
 //! `registry` lets others look, `deferral` says why a client was not accepted early, `gating` for whom the gate counts,
 //! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what its messages say, and `telling` when.
@@ -21,6 +21,7 @@ mod listening;
 pub mod notice;
 mod outbox;
 pub mod outcome;
+mod passage;
 #[cfg(test)]
 mod policy_tests;
 pub mod registry;
@@ -39,7 +40,13 @@ use tokio::sync::oneshot;
 
 use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry, standing::Standing};
 use crate::{
-    config::Config, drain::Drain, gate::Gate, hold::budget::Budget, telemetry::metrics::Metrics, upstream::Body,
+    config::Config,
+    descriptors::Place,
+    drain::Drain,
+    gate::Gate,
+    hold::budget::Budget,
+    telemetry::{floods::Floods, metrics::Metrics},
+    upstream::Body,
 };
 
 pub use self::drive::run;
@@ -57,6 +64,8 @@ pub struct House<U> {
     pub registry: Arc<Registry>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What of all sessions' lines is written.
+    pub floods: Arc<Floods>,
     /// Why clients were not accepted early.
     pub deferrals: Deferrals,
     /// When to leave.
@@ -72,6 +81,7 @@ impl<U> House<U> {
             gate,
             budget: Budget::new(config.hold.total_bytes, config.hold.sessions),
             registry: Registry::new(Arc::clone(&metrics)),
+            floods: Floods::new(config.log.flood, Arc::clone(&metrics)),
             metrics,
             deferrals: Deferrals::default(),
             drain: Drain::new(config.drain.timeout),
@@ -84,11 +94,13 @@ impl<U> House<U> {
     pub fn after(&self, config: Config, gate: Gate, upstream: U) -> Self {
         self.budget.limit(config.hold.total_bytes, config.hold.sessions);
         self.drain.set_timeout(config.drain.timeout);
+        self.floods.limit(config.log.flood);
         Self {
             gate,
             budget: Arc::clone(&self.budget),
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
+            floods: Arc::clone(&self.floods),
             deferrals: self.deferrals.clone(),
             drain: self.drain.clone(),
             upstream,
@@ -110,6 +122,8 @@ pub struct Arrival {
     pub route: usize,
     /// The client's address.
     pub peer: SocketAddr,
+    /// The descriptors set aside for it; without a seat it is refused.
+    pub place: Place,
     /// When it arrived.
     pub at: Instant,
 }

@@ -23,7 +23,7 @@ pub enum Outcome {
     HoldTimeout,
     /// Its hold, or the budget of all holds, was full and the policy is `close`.
     HoldFull,
-    /// `hold.sessions` are held already.
+    /// `hold.sessions` are held already, or the limit of open files leaves no room for one more client.
     TooMany,
     /// A message larger than may ever be held.
     TooBig,

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::{Config, Environment},
+    descriptors::Place,
     dial::{DialError, DialFault},
     gate::{Class, Failure, Gate, Plan},
     telemetry::metrics::Metrics,
@@ -100,6 +101,7 @@ async fn arrive(house: &Arc<House<Script>>) -> Session {
         early: Ok(None),
         route: 0,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        place: Place::uncounted(),
         at: Instant::now().into_std(),
     };
     let (sender, reply) = oneshot::channel();

@@ -2,7 +2,7 @@
 //!
 //! `Arrived → Held → Dialing → (Confirming) → Replaying → Open → Closing → Done`
 //!
-//! - **Arrived**: the verdict decides. With the gate open the dial begins at once and the backend answers the handshake
+//! - **Arrived**: the verdict decides, if the process has descriptors for one more. With the gate open the dial begins at once and the backend answers the handshake
 //!   itself; with the gate shut the session is held. One that never waits always finds it open.
 //! - **Held**: either readygate has answered 101 (the client is *accepted*, and what it sends is kept) or the request
 //!   itself waits. It ends with this session's turn to dial, with the deadline, with a full hold, with a client
@@ -153,9 +153,9 @@ impl Machine {
             Input::GateOpen => self.dial(),
             Input::GateShut => self.enter(State::Held, Action::Hold),
             Input::Draining | Input::CutDue => self.dismiss(Outcome::Drained, now),
+            Input::NoRoom => self.dismiss(Outcome::TooMany, now),
             Input::ClientLost => self.end(Outcome::ClientGone),
-            Input::NoRoom
-            | Input::Turn
+            Input::Turn
             | Input::Violated(_)
             | Input::Stalled
             | Input::Full

@@ -37,7 +37,7 @@ impl Hold {
             taken_bytes: f.gauge("readygate_hold_budget_taken_bytes", "Bytes taken of hold.total_bytes."),
             taken_sessions: f.gauge("readygate_hold_budget_taken_sessions", TAKEN_SESSIONS_HELP),
             limit_bytes: f.gauge("readygate_hold_budget_limit_bytes", "The limit hold.total_bytes."),
-            limit_sessions: f.gauge("readygate_hold_budget_limit_sessions", "The limit hold.sessions."),
+            limit_sessions: f.gauge("readygate_hold_budget_limit_sessions", LIMIT_SESSIONS_HELP),
         }
     }
 
@@ -56,4 +56,5 @@ fn whole(amount: usize) -> i64 {
 }
 
 const OLDEST_HELP: &str = "Since the arrival of the session that is held longest; 0 when none is.";
+const LIMIT_SESSIONS_HELP: &str = "The limit hold.sessions, or what the limit of open files carries if that is less.";
 const TAKEN_SESSIONS_HELP: &str = "Places taken of hold.sessions: waiting sessions and plain requests.";

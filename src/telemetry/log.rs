@@ -7,10 +7,12 @@
 use std::{
     io::{self, Write},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use tracing::{Level, Subscriber, subscriber::SetGlobalDefaultError};
@@ -29,6 +31,12 @@ use crate::config::LogFormat;
 /// Lines that may wait: a few for each of the 10,000 sessions that can be released at once, about 8 MiB at most
 /// likely length, and half a megabyte while empty.
 const QUEUED_LINES: usize = 32_768;
+
+/// The Google Cloud project of this process, once it is known.
+static PROJECT: OnceLock<String> = OnceLock::new();
+
+/// For the last line on standard error, at the end of the process.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// Keeps the log's thread alive; dropped last of all in `main`, it writes out what waits (for 1.1 s at most).
 #[derive(Debug)]
@@ -64,10 +72,20 @@ impl Threshold {
 ///
 /// When the process has a global subscriber already.
 pub fn init(format: LogFormat, level: Level, is_terminal: bool) -> Result<Guard, SetGlobalDefaultError> {
-    let lines = Lines { style: style(format, is_terminal), clock: SystemTime::now };
+    let lines = Lines { style: style(format, is_terminal), clock: SystemTime::now, project };
     let (subscriber, guard) = build(io::stdout(), lines, level, QUEUED_LINES);
     tracing::subscriber::set_global_default(subscriber)?;
     Ok(guard)
+}
+
+/// From here on traces are named by this project, as Cloud Logging wants them.
+pub fn name_project(project: String) {
+    // There is one, and it is named once.
+    let _ = PROJECT.set(project);
+}
+
+fn project() -> Option<&'static str> {
+    PROJECT.get().map(String::as_str)
 }
 
 impl Guard {
@@ -87,9 +105,23 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(lost) = self.loss.untold() {
-            // Standard error is all that is left, and nobody to tell if that fails too.
-            let _ = writeln!(io::stderr(), "{lost} log lines were lost: standard output is not read fast enough");
+            // Standard error is all that is left.
+            let text = format!("{lost} log lines were lost: standard output is not read fast enough\n");
+            say(io::stderr(), text, LAST_WORD);
         }
+    }
+}
+
+/// Writes `text`, or gives it up after `time`: a pipe that nobody reads takes nothing, and is often both outputs' own.
+fn say(mut output: impl Write + Send + 'static, text: String, time: Duration) {
+    let (done, said) = mpsc::channel();
+    let writing = thread::Builder::new().spawn(move || {
+        // Nobody is left to tell if this fails too.
+        let _ = output.write_all(text.as_bytes());
+        let _ = done.send(());
+    });
+    if writing.is_ok() {
+        let _ = said.recv_timeout(time);
     }
 }
 
@@ -160,176 +192,5 @@ where
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
-mod tests {
-    use std::{
-        sync::{Mutex, mpsc},
-        time::{Duration, UNIX_EPOCH},
-    };
-
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const TIME: &str = "2026-01-02T03:04:05.678Z";
-
-    fn clock() -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(1_767_323_045_678)
-    }
-
-    #[derive(Clone, Default)]
-    struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn written(style: Style, level: Level, events: impl FnOnce()) -> String {
-        let buffer = Buffer::default();
-        let output = buffer.clone();
-        let (subscriber, _) = subscriber(move || output.clone(), Lines { style, clock }, level);
-        tracing::subscriber::with_default(subscriber, events);
-        let bytes = buffer.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn a_json_line_is_one_flat_object() {
-        let text = written(Style::Json, Level::INFO, || {
-            let error = io::Error::other("no \"way\"\n");
-            tracing::warn!(target: "readygate::x", session = 7, up = true, ms = 0.5, %error, "gate {}", "shut");
-        });
-        assert_eq!(text.matches('\n').count(), 1);
-        let expected = json!({
-            "severity": "WARNING", "message": "gate shut", "time": TIME, "target": "readygate::x",
-            "session": 7, "up": true, "ms": 0.5, "error": "no \"way\"\n",
-        });
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
-    }
-
-    #[test]
-    fn json_severities_are_those_of_cloud_logging() {
-        let text = written(Style::Json, Level::TRACE, || {
-            tracing::trace!("a");
-            tracing::debug!("a");
-            tracing::info!("a");
-            tracing::warn!("a");
-            tracing::error!("a");
-        });
-        let line = |line| serde_json::from_str::<Value>(line).unwrap()["severity"].as_str().unwrap().to_owned();
-        assert_eq!(text.lines().map(line).collect::<Vec<_>>(), ["DEBUG", "DEBUG", "INFO", "WARNING", "ERROR"]);
-    }
-
-    #[test]
-    fn fields_of_spans_come_along_and_no_field_hides_a_fixed_key() {
-        let text = written(Style::Json, Level::INFO, || {
-            let span = tracing::info_span!("session", id = 3, code = tracing::field::Empty);
-            span.record("code", 1013);
-            span.in_scope(|| tracing::info!(target = "mine", ratio = f64::NAN, "done"));
-        });
-        let line: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&line["id"], &line["code"], &line["ratio"]), (&json!(3), &json!(1013), &json!("NaN")));
-        assert_eq!((&line["target_"], &line["message"]), (&json!("mine"), &json!("done")));
-        assert_eq!(line["target"], module_path!());
-    }
-
-    #[test]
-    fn text_aligns_levels_and_fields() {
-        let text = written(Style::Text { colour: false }, Level::INFO, || {
-            tracing::info!("listening");
-            tracing::error!(port = 80, reason = "address in use", "cannot bind");
-        });
-        let padded = format!("{:<44}", "cannot bind");
-        let expected = format!("{TIME} INFO  listening\n{TIME} ERROR {padded} port=80 reason=\"address in use\"\n");
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn text_from_outside_cannot_forge_a_line_or_steer_a_terminal() {
-        let text = written(Style::Text { colour: false }, Level::INFO, || {
-            let evil = "a\n\x1b[2Jb";
-            tracing::info!(path = evil, "got {evil}");
-        });
-        assert_eq!(text.matches('\n').count(), 1);
-        assert!(!text.contains('\x1b'), "{text:?}");
-    }
-
-    #[test]
-    fn colours_go_to_terminals_only() {
-        let coloured = |style| written(style, Level::INFO, || tracing::info!(port = 80, "hello")).contains('\x1b');
-        assert!(coloured(style(LogFormat::Auto, true)));
-        assert!(coloured(style(LogFormat::Text, true)));
-        assert!(!coloured(style(LogFormat::Text, false)));
-        assert_eq!(style(LogFormat::Auto, false), Style::Json);
-        assert_eq!(style(LogFormat::Json, true), Style::Json);
-    }
-
-    #[test]
-    fn what_is_below_the_level_is_not_written() {
-        let text = written(Style::Json, Level::WARN, || tracing::info!("quiet"));
-        assert_eq!(text, "");
-    }
-
-    #[test]
-    fn the_level_may_change_while_the_process_runs() {
-        let buffer = Buffer::default();
-        let (output, lines) = (buffer.clone(), Lines { style: Style::Text { colour: false }, clock });
-        let (subscriber, threshold) = subscriber(move || output.clone(), lines, Level::WARN);
-        tracing::subscriber::with_default(subscriber, || {
-            for (level, word) in [(None, "one"), (Some(Level::DEBUG), "two"), (Some(Level::ERROR), "three")] {
-                level.into_iter().for_each(|level| threshold.set(level));
-                tracing::debug!("{word}");
-            }
-        });
-        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-        assert!(text.contains("two") && !text.contains("one") && !text.contains("three"), "{text}");
-    }
-
-    /// Says when a line is there, then waits until it may go on.
-    struct Slow {
-        lines: mpsc::Sender<String>,
-        go: mpsc::Receiver<()>,
-    }
-
-    impl Write for Slow {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.lines.send(String::from_utf8_lossy(bytes).into_owned());
-            let _ = self.go.recv();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_slow_reader_costs_lines_and_the_log_says_how_many() {
-        let (lines, seen) = mpsc::channel();
-        let (go, wait) = mpsc::channel();
-        let format = Lines { style: Style::Text { colour: false }, clock };
-        let (subscriber, guard) = build(Slow { lines, go: wait }, format, Level::INFO, 2);
-        let next = || seen.recv_timeout(Duration::from_secs(5)).unwrap();
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!("one");
-            assert!(next().contains("one"));
-            for queued_or_lost in ["two", "three", "four", "five"] {
-                tracing::info!("{queued_or_lost}");
-            }
-            // While the thread is stuck in "one", two lines wait and two are lost. The report for "four" is lost
-            // itself when "five" comes.
-            assert_eq!(guard.lost_lines(), 3);
-            drop(go);
-            assert!(next().contains("two"));
-            assert!(next().contains("three"));
-            tracing::info!("six");
-            assert!(next().contains("3 log lines were lost so far"));
-            assert!(next().contains("six"));
-        });
-    }
-}
+#[path = "log_tests.rs"]
+mod tests;

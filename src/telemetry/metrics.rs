@@ -4,13 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{IntCounter, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, Registry, TextEncoder};
 
 mod figures;
 
 pub use self::figures::Figures;
 use super::{
     family::Families,
+    floods,
     hold::Hold,
     policy::Policy,
     reloads::Reloads,
@@ -58,6 +59,7 @@ pub struct Metrics {
     pub(super) checks: Checks,
     pub(super) reloads: Reloads,
     pub(super) policy: Policy,
+    suppressed_lines: IntCounterVec,
 }
 
 impl Metrics {
@@ -86,6 +88,7 @@ impl Metrics {
             checks: Checks::new(&f),
             reloads: Reloads::new(&f),
             policy: Policy::new(&f),
+            suppressed_lines: suppressed_lines(&f),
             registry: f.into_registry(),
         })
     }
@@ -229,6 +232,11 @@ impl Metrics {
         self.checks.void.with_label_values(&[check]).inc();
     }
 
+    /// A log line of this kind was left out of a flood.
+    pub fn line_suppressed(&self, kind: &str) {
+        self.suppressed_lines.with_label_values(&[kind]).inc();
+    }
+
     /// The text exposition format, version 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
@@ -237,6 +245,12 @@ impl Metrics {
             String::new()
         })
     }
+}
+
+fn suppressed_lines(f: &Families) -> IntCounterVec {
+    let family = f.counters("readygate_log_lines_suppressed_total", SUPPRESSED_HELP, &["line"]);
+    floods::kinds().for_each(|kind| drop(family.with_label_values(&[kind])));
+    family
 }
 
 /// Numbers that tests compare with what they saw themselves.
@@ -279,6 +293,8 @@ impl Metrics {
 const BUILD_HELP: &str = "The running version; the value is always 1.";
 const CLOSES_HELP: &str = "Close frames that readygate itself sent, by receiving side and code.";
 const IMBALANCE_HELP: &str = "Sessions whose received frames are not delivered plus refused. Above 0 is a bug.";
+const SUPPRESSED_HELP: &str =
+    "Log lines on single sessions that were left out of a flood, by the state entered or the outcome.";
 const CUTS_HELP: &str = "Sessions that were still there when the drain's time was nearly over, and were cut.";
 
 #[cfg(test)]

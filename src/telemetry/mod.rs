@@ -1,6 +1,8 @@
 //! What the process says of itself: lines for people and machines, numbers for Prometheus.
 
+mod bucket;
 mod family;
+pub mod floods;
 mod format;
 mod hold;
 pub mod log;
@@ -10,6 +12,7 @@ mod process;
 mod reloads;
 mod runtime;
 mod series;
+pub mod trace;
 
 use std::time::Duration;
 

@@ -39,6 +39,8 @@ pub struct Scanner {
     message: Option<Message>,
     frames: usize,
     closed: Option<ClientClose>,
+    /// Payload of the client's Close.
+    farewell: Vec<u8>,
     keeps_pongs: bool,
     has_extensions: bool,
 }
@@ -74,6 +76,7 @@ impl Scanner {
             message: None,
             frames: 0,
             closed: None,
+            farewell: Vec::new(),
             keeps_pongs: false,
             has_extensions: false,
         }
@@ -112,6 +115,12 @@ impl Scanner {
     #[must_use]
     pub fn frames(&self) -> usize {
         self.frames
+    }
+
+    /// What the client's Close carries, code and reason; nothing before it is there.
+    #[must_use]
+    pub fn farewell(&self) -> &[u8] {
+        &self.farewell
     }
 
     /// A frame has begun and is not whole.
@@ -229,6 +238,7 @@ impl Scanner {
             Opcode::Pong => {}
             Opcode::Close => {
                 self.closed = Some(check_close(&frame.control)?);
+                self.farewell.clone_from(&frame.control);
                 keep.extend(frame.to_wire());
             }
             Opcode::Continuation | Opcode::Text | Opcode::Binary | Opcode::Reserved(_) => {

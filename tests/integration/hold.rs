@@ -36,6 +36,33 @@ async fn a_crowd_beyond_the_total_budget_is_paused_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn long_request_heads_count_for_the_total_budget_while_they_wait() {
+    let cookie = "c".repeat(24 << 10);
+    let upstream = Upstream::start().await;
+    let limits = "hold = { connection_bytes = \"8KiB\", total_bytes = \"64KiB\" }";
+    let gate = Setup::shut(upstream.address).with(limits).start().await;
+    let heavy = async || {
+        let mut client = gate.client().await;
+        client.ask("/ws", &[("cookie", &cookie)]).await;
+        let head = client.head().await;
+        (client, head.status())
+    };
+    let held = [heavy().await, heavy().await, heavy().await];
+    assert_eq!(held.each_ref().map(|(_, status)| *status), [101; 3]);
+    let taken = gate.metric("readygate_hold_budget_taken_bytes").await;
+    assert!((60_000.0..65_536.0).contains(&taken), "{taken} bytes for three heads of 24 KiB");
+    assert_eq!(gate.metric("readygate_hold_bytes").await, 0.0);
+    assert_eq!(heavy().await.1, 503, "the budget has no room for a fourth");
+    let _ordinary = gate.held_client().await;
+    let mut plain = gate.client().await;
+    plain.send(format!("GET /page HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n")).await;
+    assert_eq!(plain.head().await.status(), 503, "nor for that of a plain request");
+    held.into_iter().for_each(|(client, _)| client.reset());
+    gate.outcome("client_gone", 3).await;
+    assert_eq!(heavy().await.1, 101);
+}
+
+#[tokio::test]
 async fn a_greedy_client_is_paused_at_its_limit_and_loses_nothing() {
     // More than the hold and the kernel's buffers take together.
     const TOTAL: usize = 16 << 20;
@@ -168,7 +195,7 @@ async fn a_client_that_closes_with_nothing_held_gets_its_close_back_and_no_dial(
     let (gate, mut upstream) = shut("").await;
     let mut client = gate.held_client().await;
     client.send_frame(&Frame::close(1001, "going away")).await;
-    assert_eq!(client.closed().await.0, 1001);
+    assert_eq!(client.closed().await, (1001, "going away".into()));
     drop(client);
     gate.outcome("client_gone", 1).await;
     gate.open().await;

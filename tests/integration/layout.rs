@@ -16,8 +16,8 @@ const TIERS: [&[&str]; 8] = [
     &["http"],
     &["session"],
     &["hold", "upstream", "splice", "probe"],
-    &["gate", "drain", "dial"],
-    &["wire", "telemetry"],
+    &["gate", "drain", "dial", "descriptors"],
+    &["wire", "telemetry", "stall"],
     &["config"],
 ];
 
@@ -25,7 +25,7 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 34] = [
+const PURE: [&str; 37] = [
     "admin/order",
     "cli/doctor/case",
     "cli/doctor/finding",
@@ -42,6 +42,7 @@ const PURE: [&str; 34] = [
     "gate/state",
     "gate/suspicion",
     "gate/verdict",
+    "hold/head",
     "hold/mod",
     "http/headers",
     "http/refuse",
@@ -59,6 +60,8 @@ const PURE: [&str; 34] = [
     "session/standing",
     "session/state",
     "splice/flow",
+    "telemetry/bucket",
+    "telemetry/trace",
     "upstream/retry",
 ];
 

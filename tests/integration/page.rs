@@ -46,12 +46,14 @@ async fn the_page_follows_a_gate_from_shut_to_drained_and_on_when_it_is_gone() {
 
     cache.answer_markup();
     page.sees(&[("#word", "Degraded"), ("#routes .reason", MARKUP), ("#changes .why", MARKUP)]).await;
-    page.sees(&[("#announcement", MARKUP), ("#checks tr", "cacheredis · optionalfailing")]).await;
+    page.sees(&[("#announcement", MARKUP), ("#checks tr", "cacheredis · optionalfailing"), ("#checks .small", MARKUP)])
+        .await;
     page.shoot("degraded").await;
 
     let last = gate.held_client().await;
     gate.drain();
-    page.sees(&[("#word", "Draining"), ("#summary", "takes nobody new")]).await;
+    page.sees(&[("#word", "Draining"), ("#standing", "takes nobody new"), ("#end", "at the latest")]).await;
+    page.shoot("draining").await;
     leave(last).await;
     gate.ended().await;
     page.sees(&[("#link", "Connection lost since"), ("#word", "Draining")]).await;

@@ -35,7 +35,7 @@ const CROWD: usize = 1000;
 const GROUP: usize = 80;
 
 /// For whatever the lab waits for. Only a lab that fails reaches it.
-const WAIT_AT_MOST: Duration = Duration::from_secs(150);
+pub(crate) const WAIT_AT_MOST: Duration = Duration::from_secs(150);
 
 /// Longer than any boot on any machine: no client of the lab may be told to come back later.
 const GATE: &str = "check = \"/health/ready\"\n[gate]\nhold_timeout = \"140s\"\n";
@@ -316,7 +316,7 @@ async fn all(signal: &Semaphore, clients: usize) {
 }
 
 /// readygate's own books once every session has ended.
-async fn books(gate: &Sidecar) -> [u64; 4] {
+pub(crate) async fn books(gate: &Sidecar) -> [u64; 4] {
     let sessions = |name: &str| name.starts_with("readygate_sessions{");
     gate.until("every session has ended", |metrics| {
         metrics.iter().filter(|(name, _)| sessions(name)).all(|(_, count)| *count == 0.0)
@@ -330,7 +330,7 @@ async fn books(gate: &Sidecar) -> [u64; 4] {
 
 /// A port that stays this test's while no backend listens there. Bound and silent, it can be bound once more by who
 /// also sets SO_REUSEADDR, as the application does.
-fn reserve() -> (Socket, u16) {
+pub(crate) fn reserve() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -338,7 +338,7 @@ fn reserve() -> (Socket, u16) {
     (socket, port)
 }
 
-fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
+pub(crate) fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
     match env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} cannot be read")),
         Err(_) => default,

@@ -4,11 +4,12 @@
 
 const SEEN = 60; // results of a check that are drawn
 const LISTED = 25; // sessions of a state that are listed
+const ANNOUNCED = 3; // routes that are read aloud one by one
 const RETRY = 5000; // before listening again after a refusal
 const ORDER = ["arrived", "authorizing", "held", "dialing", "confirming", "replaying", "open", "closing"];
 const KNOWN = ["time", "uptime_seconds", "version", "bound", "verdict", "routes", "checks", "changes", "sessions", "outcomes", "ledger", "hold", "config"];
 const ROUTE = ["path", "verdict", "since", "blockers", "missing", "hand", "mode"];
-const CHECK = ["name", "kind", "required", "state", "class", "reason", "hint", "latency_ms", "timeout_ms", "last_checked", "breaker"];
+const CHECK = ["name", "kind", "required", "state", "class", "reason", "hint", "suspicion", "latency_ms", "timeout_ms", "last_checked", "breaker"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const at = (id) => document.getElementById(id);
@@ -105,6 +106,7 @@ function size(bytes) {
 // The server's clock: the browser's may be wrong.
 const now = () => Date.now() + state.skew;
 const since = (time) => long((now() - Date.parse(time)) / 1000);
+const left = (time) => `It is gone in ${long((Date.parse(time) - now()) / 1000)} at the latest.`;
 const clock = (time) => new Date(time).toLocaleTimeString("en-GB");
 
 function moment(time) {
@@ -128,6 +130,7 @@ function plain(value, key = "") {
 
 const title = (key) => key.replace(/_(ms|seconds)$/, "").replace(/_/g, " ");
 const capital = (text) => (text === "tls" ? "TLS" : text.charAt(0).toUpperCase() + text.slice(1));
+const sentence = (text) => (/[.?!]$/.test(text) ? capital(text) : `${capital(text)}.`);
 const others = (object, known) => Object.entries(object).filter(([key, value]) => !known.includes(key) && value !== null);
 
 // --- the parts of the page ------------------------------------------------------------------------------------------
@@ -144,10 +147,24 @@ function drawVerdict(status) {
     shut: shut === status.routes.length ? "New sessions wait." : `${shut} of ${plural(status.routes.length, "route")} wait.`,
     draining: "This process is going down and takes nobody new.",
   };
-  set(at("summary"), `${words[status.verdict] ?? ""} ${plural(held, "session")} held, ${open.toLocaleString("en")} open.`.trim());
+  const forced = status.routes.filter((route) => route.hand).length;
+  const byWhom = forced ? ` ${plural(forced, "route")} set by hand.` : "";
+  set(at("standing"), `${words[status.verdict] ?? ""} ${plural(held, "session")} held, ${open.toLocaleString("en")} open.${byWhom}`.trim());
+  drawEnd(status);
   const refusal = status.config?.last_error;
   at("refused").hidden = !refusal;
-  set(at("refused"), refusal ? `The configuration in the file is not in force: ${plain(refusal)}` : "");
+  set(at("refused"), refusal ? ["What the file says is not in force:", ...refusal.problems.map(({ problem }) => problem)].join("\n") : "");
+  const waiting = status.config?.restart_needed ?? [];
+  at("restart").hidden = !waiting.length;
+  set(at("restart"), waiting.length ? `Not in force before a restart: ${plain(waiting)}.` : "");
+}
+
+// The last moment of a process that drains; it may be gone earlier.
+function drawEnd(status) {
+  const began = status.verdict === "draining" ? status.routes[0]?.since : undefined;
+  at("end").hidden = !began;
+  if (began) at("end").dataset.until = new Date(Date.parse(began) + status.config.drain_timeout_ms).toISOString();
+  set(at("end"), began ? left(at("end").dataset.until) : "");
 }
 
 // Read aloud: only what has changed its name.
@@ -159,7 +176,8 @@ function announce(status) {
     if (before && before !== verdict) news.push(`Route ${path} is ${verdict}${first ? `, ${first.check}: ${first.reason}` : ""}`);
     state.verdicts.set(path, verdict);
   }
-  if (news.length) set(at("announcement"), news.join(". "));
+  const many = `${plural(news.length, "route")} changed: the gate is ${status.verdict}`;
+  if (news.length) set(at("announcement"), news.length > ANNOUNCED ? many : news.join(". "));
 }
 
 function drawRoutes(routes) {
@@ -202,7 +220,7 @@ function drawBlockers(list, blockers) {
   keep(list, blockers, (blocker) => blocker.check, build, (li, blocker) => {
     set(li.children[0], `${blocker.check} (${blocker.class})`);
     set(li.children[1], blocker.reason);
-    set(li.children[2], `${blocker.hint ? `${capital(blocker.hint)}. ` : ""}Since ${moment(blocker.since)}.`);
+    set(li.children[2], `${blocker.hint ? `${sentence(blocker.hint)} ` : ""}Since ${moment(blocker.since)}.`);
   });
 }
 
@@ -211,7 +229,7 @@ function drawChecks(checks) {
     const tr = row(["Check", "State", "Results seen", "Last took", "May take", "Ago", "Breaker"], [3, 4, 5]);
     tr.children[0].append(make("span", "name"), make("span", "small"));
     tr.children[1].append(word("state"));
-    tr.children[2].append(document.createElementNS(SVG, "svg"));
+    tr.children[2].append(document.createElementNS(SVG, "svg"), make("span", "small"));
     tr.children[5].append(make("span"));
     return tr;
   };
@@ -222,11 +240,13 @@ function drawChecks(checks) {
     set(name.lastChild, [check.kind, check.required ? "required" : "optional", ...extra].join(" · "));
     say(standing.firstChild, "state", check.state);
     drawResults(results.firstChild, check.name, take(check));
+    set(results.lastChild, [check.reason, check.suspicion].filter(Boolean).map(sentence).join(" "));
     set(took, check.latency_ms === null ? "–" : span(check.latency_ms));
     set(limit, span(check.timeout_ms));
     if (check.last_checked) age.firstChild.dataset.since = check.last_checked;
     set(age.firstChild, check.last_checked ? since(check.last_checked) : "–");
     set(breaker, check.breaker);
+    breaker.toggleAttribute("data-usual", check.breaker === "closed");
   });
 }
 
@@ -306,6 +326,7 @@ function drawHold(hold, ledger) {
   part("sessions", hold.sessions, hold.sessions_limit, (count) => count.toLocaleString("en"));
   const { received, delivered, refused, imbalances } = ledger;
   set(at("equation"), `${received.toLocaleString("en")} received = ${delivered.toLocaleString("en")} delivered + ${refused.toLocaleString("en")} refused`);
+  mark(at("balance"), "data-state", imbalances ? "failing" : "");
   set(at("balance"), imbalances
     ? `${plural(imbalances, "session")} out of balance: a bug of readygate's, please report it.`
     : "In balance. Frames of sessions that ended.");
@@ -315,7 +336,7 @@ function drawChanges(changes) {
   at("unchanged").hidden = changes.length > 0;
   const build = () => {
     const li = make("li");
-    li.append(make("time"), make("span", "path"), make("span", "turn"), make("span", "why"));
+    li.append(make("time"), make("span", "path brief"), make("span", "turn"), make("span", "why"));
     li.children[2].append(make("span", "quiet"), word("verdict"));
     return li;
   };
@@ -333,10 +354,16 @@ function drawChanges(changes) {
 function drawProcess(status) {
   const { config, version, uptime_seconds: uptime, bound } = status;
   const facts = [["version", version], ["running for", long(uptime)], ["public port", bound ? "bound" : "not bound yet"]];
-  facts.push(...Object.entries(config ?? {}).filter(([key]) => key !== "last_error").map(([key, value]) => [title(key), plain(value, key)]));
+  facts.push(...Object.entries(config ?? {}).filter(([key]) => key !== "last_error").map(([key, value]) => [title(key), setting(key, value)]));
   facts.push(...others(status, KNOWN).map(([key, value]) => [title(key), plain(value, key)]));
   drawFacts(at("process"), facts);
   set(at("version"), version);
+}
+
+// A hash is there to be compared: its beginning does.
+function setting(key, value) {
+  if (key === "hash" && typeof value === "string") return value.slice(0, 12);
+  return key.endsWith("_at") && value ? moment(value) : plain(value, key);
 }
 
 function drawFacts(list, facts) {
@@ -376,7 +403,7 @@ function drawSessions(sessions, total) {
     mark(button, "aria-label", `Why is session ${id} here?`);
     button.addEventListener("click", () => ask(id));
     tr.children[0].append(button);
-    tr.children[1].append(make("span", "path"));
+    tr.children[1].append(make("span", "path brief"));
     tr.children[4].append(make("span"), make("span", "small"));
     tr.children[5].append(make("span", "brief"));
     return tr;
@@ -461,6 +488,7 @@ function found() {
 function lose() {
   state.lost ??= Date.now();
   mark(at("link"), "data-lost", "");
+  at("end").hidden = true;
   set(at("link"), `Connection lost since ${clock(state.lost)}; below is the last that was known.`);
 }
 
@@ -491,7 +519,9 @@ async function look() {
 }
 
 setInterval(() => {
-  if (state.lost === null) document.querySelectorAll("[data-since]").forEach((node) => set(node, since(node.dataset.since)));
+  if (state.lost !== null) return;
+  document.querySelectorAll("[data-since]").forEach((node) => set(node, since(node.dataset.since)));
+  document.querySelectorAll("[data-until]:not([hidden])").forEach((node) => set(node, left(node.dataset.until)));
 }, 1000);
 at("close").addEventListener("click", () => at("session").close());
 at("session").addEventListener("close", () => (state.shown = null));

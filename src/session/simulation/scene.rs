@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
+    descriptors::Place,
     gate::Gate,
     session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome},
     telemetry::metrics::{Books, Metrics},
@@ -215,6 +216,7 @@ pub(super) fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
         early,
         route: 0,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        place: Place::uncounted(),
         at: Instant::now().into_std(),
     }
 }

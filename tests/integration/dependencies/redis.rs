@@ -36,6 +36,14 @@ impl Redis {
         panic!("no port to be had");
     }
 
+    /// Starts on a port that somebody keeps for it, so that nobody else has it while it is away.
+    pub(crate) fn start_on(port: u16) -> Self {
+        let directory = TempDir::new().unwrap();
+        let process = launch(&directory, port, &[]);
+        process.log().line("eady to accept connections");
+        Self { process, port, directory }
+    }
+
     /// Ends it at once, as a crash does.
     pub(crate) fn kill(&mut self) {
         self.process.signal(Signal::KILL);

@@ -2,10 +2,16 @@
 
 use std::{
     net::SocketAddr,
+    os::fd::AsFd,
     path::Path,
     process::{ExitStatus, Stdio},
 };
 
+use rustix::{
+    io::ioctl_fionread,
+    pipe::fcntl_getpipe_size,
+    process::{Pid, Resource, Rlimit, getrlimit, prlimit},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -127,11 +133,39 @@ impl Process {
         Some(line)
     }
 
+    /// Bytes by one of its figures in /proc: `VmRSS` is what it has in memory, `VmHWM` the most it ever had.
+    pub(crate) fn memory(&self, figure: &str) -> usize {
+        let id = self.child.id().expect("a living process");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).expect(figure);
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
     /// Sends a signal: `TERM`, `INT`.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("a living process").to_string();
         let kill = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
         assert!(within("kill", kill).await.unwrap().success());
+    }
+
+    /// How full the pipe is that its log waits in: up to 1.
+    pub(crate) fn unread(&mut self) -> f64 {
+        let output = self.log.get_mut().get_mut();
+        let pipe = output.as_fd();
+        ioctl_fionread(pipe).unwrap() as f64 / fcntl_getpipe_size(pipe).unwrap() as f64
+    }
+
+    /// It has ended, with the rest of its log unread.
+    pub(crate) async fn ended_unread(&mut self) -> ExitStatus {
+        within("the process's end", self.child.wait()).await.unwrap()
+    }
+
+    /// From here on it may have so many open files; what is open stays open.
+    pub(crate) fn limit_files(&self, files: Option<u64>) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap()));
+        let hard = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: files.or(hard), maximum: hard };
+        prlimit(Some(id.expect("a living process")), Resource::Nofile, limit).unwrap();
     }
 
     /// It has ended.

@@ -44,7 +44,7 @@ pub(crate) struct Server {
 impl Server {
     /// The race app, which boots when told to.
     pub(crate) async fn race(arguments: &[&str]) -> Self {
-        Self::start("tests/race/app.py", &[&["--boot-stdin"], arguments].concat()).await
+        Self::start(&python(), "tests/race/app.py", &[&["--boot-stdin"], arguments].concat()).await
     }
 
     /// The race app, booted.
@@ -56,11 +56,16 @@ impl Server {
 
     /// The echo server; with `--wait-stdin` it listens when told to.
     pub(crate) async fn echo(arguments: &[&str]) -> Self {
-        Self::start("tests/clients/echo_server.py", arguments).await
+        Self::start(&python(), "tests/clients/echo_server.py", arguments).await
     }
 
-    async fn start(script: &str, arguments: &[&str]) -> Self {
-        let mut program = Program::start(&python(), script, arguments);
+    /// The echo server on npm `ws`.
+    pub(crate) async fn node_echo() -> Self {
+        Self::start(&node(), "tests/clients/echo_server.mjs", &[]).await
+    }
+
+    async fn start(interpreter: &Path, script: &str, arguments: &[&str]) -> Self {
+        let mut program = Program::start(interpreter, script, arguments);
         let line = program.line("port ").await;
         let port: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
         Self { address: ([127, 0, 0, 1], port).into(), program }

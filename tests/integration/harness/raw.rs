@@ -46,6 +46,21 @@ impl Raw {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// Takes in little at a time, so that what it does not read stands with the sender.
+    pub(crate) fn read_through(&self, bytes: usize) {
+        socket2::SockRef::from(&self.stream).set_recv_buffer_size(bytes).unwrap();
+    }
+
+    /// Sends while it reads so many bytes, for answers that would stand in the way of the rest.
+    pub(crate) async fn exchange(&mut self, bytes: &[u8], count: usize) -> Vec<u8> {
+        assert!(self.buffer.is_empty(), "unread: {:?}", self.seen());
+        let (mut from, mut to) = self.stream.split();
+        let mut answer = vec![0; count];
+        let both = async { tokio::try_join!(to.write_all(bytes), from.read_exact(&mut answer)) };
+        within("sending and reading", both).await.unwrap();
+        answer
+    }
+
     /// Bytes that could be sent before the socket took no more.
     pub(crate) fn send_until_full(&mut self, bytes: &[u8]) -> usize {
         let mut sent = 0;
@@ -85,6 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Sends no more.
     pub(crate) async fn finish(&mut self) {
         within("shutting down", self.stream.shutdown()).await.unwrap();
+    }
+
+    /// Sends no more on a connection that may have ended.
+    pub(crate) async fn hang_up(&mut self) {
+        // What has ended needs no end.
+        let _ = within("shutting down", self.stream.shutdown()).await;
     }
 
     /// A client's handshake request.
@@ -184,6 +205,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 return frame;
             }
             self.more("a frame").await;
+        }
+    }
+
+    /// The next frame, unmasked or not; none if the stream ends before it is whole, and what came of it is left for
+    /// [`Raw::rest`].
+    pub(crate) async fn frame_or_end(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, _, wire)) = Frame::parse(&self.buffer) {
+                self.buffer.drain(..wire);
+                return Some(frame);
+            }
+            if !self.fill().await.is_ok_and(|count| count > 0) {
+                return None;
+            }
         }
     }
 

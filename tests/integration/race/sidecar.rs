@@ -25,15 +25,14 @@ pub(crate) struct Sidecar {
     pub(crate) public: SocketAddr,
     /// Metrics and status.
     pub(crate) admin: SocketAddr,
-    _config: tempfile::NamedTempFile,
+    config: tempfile::NamedTempFile,
 }
 
 impl Sidecar {
     /// Starts one on free ports in front of `upstream`; `config` is the rest of its file.
     pub(crate) fn start(upstream: SocketAddr, config: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let listen = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
-        write!(file, "{listen}[upstream]\nurl = \"http://{upstream}\"\n{config}").unwrap();
+        file.write_all(whole(upstream, config).as_bytes()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_readygate"))
             .arg("--config")
             .arg(file.path())
@@ -45,13 +44,19 @@ impl Sidecar {
         let (public, admin) = addresses(&mut log);
         // A log that nobody reads would stop its writer.
         thread::spawn(move || log.for_each(drop));
-        Self { child, public, admin, _config: file }
+        Self { child, public, admin, config: file }
     }
 
     /// The process, as the kernel names it.
     #[allow(dead_code, reason = "the benchmarks look at its memory and its CPU time, the tests do not")]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Replaces its file; whoever starts a reload has it read.
+    #[allow(dead_code, reason = "a test reloads, the benchmarks do not")]
+    pub(crate) fn configure(&self, upstream: SocketAddr, config: &str) {
+        std::fs::write(self.config.path(), whole(upstream, config)).unwrap();
     }
 
     /// Every metric at this moment, by its name with labels.
@@ -79,6 +84,11 @@ impl Drop for Sidecar {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn whole(upstream: SocketAddr, config: &str) -> String {
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    format!("{listen}[upstream]\nurl = \"http://{upstream}\"\n{config}")
 }
 
 /// The body of a `GET`. Blocks.

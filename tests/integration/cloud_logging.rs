@@ -1,0 +1,100 @@
+//! Lines as Cloud Logging reads them, of a process that learns meanwhile which project it belongs to.
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::harness::{
+    process::Process,
+    upstream::{Upstream, nowhere},
+};
+
+const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// What a metadata server answers.
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Length: 10\r\n\r\nmy-project";
+
+/// Every session ends at once, for nothing listens behind it.
+const OBSERVING: &str = "gate.mode = \"off\"";
+
+#[tokio::test]
+async fn a_silent_metadata_server_holds_nothing_up_and_once_it_answers_traces_have_their_names() {
+    let mut metadata = Upstream::start().await;
+    let variables = [("GCE_METADATA_HOST", metadata.address.to_string())];
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut gate = Process::start(nowhere().await, OBSERVING, &variables).await;
+    let mut asked = metadata.dialed().await;
+    let head = asked.head().await;
+    assert_eq!(head.first, "GET /computeMetadata/v1/project/project-id HTTP/1.1");
+    assert_eq!(head.get("metadata-flavor"), Some("Google"));
+
+    let line = ended(&mut gate, ("X-Cloud-Trace-Context", &format!("{ID}/255;o=1"))).await;
+    assert_eq!((&line["trace"], &line["logging.googleapis.com/spanId"]), (&ID.into(), &"00000000000000ff".into()));
+    assert_eq!((line.get("logging.googleapis.com/trace"), &line["severity"]), (None, &"WARNING".into()));
+
+    // It may have been given up by now; the next attempt is answered too.
+    let _ = asked.try_send(ANSWER).await;
+    let answering = answer_all(metadata);
+    gate.logged("traces are named by this project").await;
+    answering.abort();
+    let span = "00f067aa0ba902b7";
+    let line = ended(&mut gate, ("traceparent", &format!("00-{ID}-{span}-00"))).await;
+    assert_eq!(line["logging.googleapis.com/trace"], format!("projects/my-project/traces/{ID}"));
+    assert_eq!(line["logging.googleapis.com/spanId"], span);
+    assert_eq!((&line["logging.googleapis.com/trace_sampled"], line.get("trace")), (&false.into(), None));
+}
+
+#[tokio::test]
+async fn the_line_on_a_session_s_end_is_that_of_a_request() {
+    let project = [("GOOGLE_CLOUD_PROJECT", "named-before")];
+    let mut gate = Process::start(nowhere().await, OBSERVING, &project).await;
+    let line = ended(&mut gate, ("traceparent", &format!("00-{ID}-00f067aa0ba902b7-01"))).await;
+    let mut request = line["httpRequest"].clone();
+    let latency = request["latency"].take();
+    let seconds = latency.as_str().unwrap().strip_suffix('s').unwrap();
+    assert!(seconds.parse::<f64>().is_ok() && seconds.rsplit_once('.').unwrap().1.len() == 3, "{latency}");
+    let expected = json!({
+        "requestMethod": "GET", "requestUrl": "/ws", "status": 502, "latency": null,
+        "remoteIp": "127.0.0.1", "protocol": "HTTP/1.1",
+    });
+    assert_eq!(request, expected);
+    assert_eq!(line["logging.googleapis.com/trace"], format!("projects/named-before/traces/{ID}"));
+    assert_eq!(line["logging.googleapis.com/labels"], json!({ "session": line["session"].to_string() }));
+    assert_eq!(line["logging.googleapis.com/sourceLocation"]["file"], "src/session/books.rs");
+}
+
+#[tokio::test]
+async fn a_hostile_trace_header_leaves_no_trace() {
+    let mut gate = Process::start(nowhere().await, OBSERVING, &[("GOOGLE_CLOUD_PROJECT", "p")]).await;
+    for (name, value) in [
+        ("X-Cloud-Trace-Context", "x\",\"severity\":\"ERROR\",\"a\":\"/1;o=1"),
+        ("traceparent", "00-00000000000000000000000000000000-0000000000000000-01"),
+    ] {
+        let line = ended(&mut gate, (name, value)).await;
+        assert_eq!((&line["severity"], line.get("logging.googleapis.com/trace")), (&"WARNING".into(), None), "{line}");
+        assert_eq!((line.get("trace"), line.get("logging.googleapis.com/spanId")), (None, None), "{line}");
+    }
+}
+
+/// The line on the end of a session whose request has this header; those before it have its trace too.
+async fn ended(gate: &mut Process, header: (&str, &str)) -> Value {
+    let mut client = gate.client().await;
+    client.ask("/ws?token=secret", &[header]).await;
+    assert_eq!(client.response().await.status(), 502);
+    let step = gate.logged("session dialing").await;
+    let line = gate.logged("session ended: upstream_unreachable").await;
+    for key in ["trace", "logging.googleapis.com/trace", "logging.googleapis.com/spanId"] {
+        assert_eq!(step.get(key), line.get(key), "{step} {line}");
+    }
+    line
+}
+
+/// Whoever else asks is told at once.
+fn answer_all(mut metadata: Upstream) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            let mut asked = metadata.dialed().await;
+            let _ = asked.try_send(ANSWER).await;
+            asked.rest().await;
+        }
+    })
+}
