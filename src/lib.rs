@@ -14,6 +14,7 @@
 //! - [`drain`] ends all of it on one deadline;
 //! - [`dial`] opens TCP and TLS connections for whoever needs one;
 //! - [`descriptors`] shares out the open files that all of this takes;
+//! - [`stall`] keeps a stopped process from taking its own sleep for somebody's silence;
 //! - [`wire`] knows RFC 6455 frames and nothing else;
 //! - [`telemetry`] writes logs and counts;
 //! - [`config`] is what the operator asked for.
@@ -42,6 +43,7 @@ pub mod dial;
 pub mod drain;
 pub mod gate;
 
+pub mod stall;
 pub mod telemetry;
 pub mod wire;
 

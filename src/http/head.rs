@@ -17,6 +17,8 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use crate::stall;
+
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// The connection was just taken: the first head is due.
@@ -174,8 +176,9 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
     /// Ready once the head is overdue and the client has been told.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.time)));
-        if timer.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+        // Once it is being told, it is no longer heard.
+        if self.answered == 0 {
+            ready!(stall::poll_expired(timer.as_mut(), cx));
         }
         while self.phase.get() != IDLE && self.answered < TOO_LATE.len() {
             match self.line.with(|stream| stream.poll_write(cx, &TOO_LATE[self.answered..])) {
@@ -262,6 +265,21 @@ mod tests {
         drop(timed);
         assert_eq!((head.as_slice(), start.elapsed().as_secs()), (b"GET / HT".as_slice(), TIME.as_secs()));
         assert!(told(&mut client).await.starts_with("HTTP/1.1 408 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_whose_rest_came_while_the_process_was_stopped_is_read() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, _phase) = Timed::new(server, TIME);
+        client.write_all(b"GET / HT").await.unwrap();
+        let mut head = [0; 8];
+        timed.read_exact(&mut head).await.unwrap();
+        let mut reading = std::pin::pin!(timed.read_u8());
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        tokio::time::advance(TIME * 6).await;
+        assert!(futures_util::poll!(&mut reading).is_pending(), "the stop was taken for silence");
+        client.write_all(b"T").await.unwrap();
+        assert_eq!(reading.await.unwrap(), b'T');
     }
 
     #[tokio::test(start_paused = true)]

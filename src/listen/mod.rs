@@ -6,13 +6,14 @@ use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::{
     descriptors::{Door, Place},
     dial::Stream,
     http::{self, Sites},
+    stall,
 };
 
 /// Connections that may wait to be taken. A cold start brings them all at once; the kernel caps it at its own
@@ -75,10 +76,10 @@ async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Pl
     };
     let stream = match tls {
         None => Stream::Tcp(stream),
-        Some(tls) => match timeout(limit, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
-            Ok(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
-            Err(_) => return tracing::debug!(peer = %address, "TLS handshake took too long"),
+        Some(tls) => match stall::timeout(limit, tls.accept(stream)).await {
+            Some(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
+            Some(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
+            None => return tracing::debug!(peer = %address, "TLS handshake took too long"),
         },
     };
     http::serve(sites, stream, address, place).await;

@@ -22,12 +22,9 @@ use super::{
 use crate::{
     config,
     gate::{BreakerState, CheckState, Class, Failure, Gate, Pace},
+    stall::{STALL, was_stopped},
     telemetry::metrics::Metrics,
 };
-
-/// A timer that is later than this was not late by load: five periods of a CPU quota (100 ms, `cpu.max` of control
-/// groups).
-const STALL: Duration = Duration::from_millis(500);
 
 /// Most failures in a row that are void. A machine on which every timer is late must still notice what is down, and
 /// nothing runs for ever without a rest.
@@ -197,7 +194,7 @@ impl Runner {
                 }
                 () = self.gate.stirred(self.index) => false,
             };
-            late |= due.elapsed() > STALL;
+            late |= was_stopped(due, Instant::now());
             if over {
                 return late;
             }

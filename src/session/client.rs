@@ -17,6 +17,7 @@ use super::{event::Input, outbox::Outbox};
 use crate::{
     config::{self, WhenFull},
     hold::{Hold, Released, budget::Lease},
+    stall::{MOMENT, was_stopped},
     wire::{close, header::Opcode},
 };
 
@@ -332,6 +333,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         }
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();
+        if was_stopped(due, now) {
+            let moment = now + MOMENT;
+            self.frame_until = self.frame_until.map(|until| until.max(moment));
+            self.ping_at = self.ping_at.max(moment);
+            return Poll::Ready(None);
+        }
         if self.frame_until.is_some_and(|until| now >= until) {
             return Poll::Ready(Some(Input::Stalled));
         }

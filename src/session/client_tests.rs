@@ -114,6 +114,24 @@ async fn a_frame_that_does_not_end_in_time_is_reported_however_it_dribbles() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_while_the_process_was_stopped_is_read_before_the_client_is_judged() {
+    let (half, rest) = (text(b"late")[..5].to_vec(), text(b"late")[5..].to_vec());
+    for (begun, silence, came) in [(half, 0, rest), (Vec::new(), 2, close::control(Opcode::Pong, b"", KEY))] {
+        let mut held = fixture(|_| ());
+        held.send(&begun).await;
+        let asked = held.client.limits.ping_interval * silence;
+        assert_eq!(held.next_within(asked + Duration::from_millis(1)).await, None);
+        let Fixture { mut wire, mut client, .. } = held;
+        let mut next = std::pin::pin!(client.next(|_, _| ()));
+        assert!(futures_util::poll!(&mut next).is_pending());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(futures_util::poll!(&mut next).is_pending(), "the stop was taken for silence");
+        wire.write_all(&came).await.unwrap();
+        assert!(timeout(MOMENT * 2, next).await.is_err(), "what came was not read");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_hold_pauses_the_client_by_bytes_and_by_frames() {
     let long = text(b"0123456789");
     let mut by_bytes = fixture(|limits| limits.connection_bytes = 20);

@@ -11,12 +11,12 @@ use http::{HeaderMap, Request, Response, StatusCode, header, request, response};
 use http_body_util::{BodyExt, Empty, combinators::BoxBody};
 use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::dial::{DialError, Dialer, Stream};
+use crate::{
+    dial::{DialError, Dialer, Stream},
+    stall,
+};
 
 /// A body on its way to a client.
 pub type Body = BoxBody<Bytes, hyper::Error>;
@@ -100,10 +100,8 @@ impl Upstream for Backend {
 
     async fn dial(&self, request: request::Parts, accept: &str) -> Result<Answer<Stream>, Fault> {
         let stream = self.dialer.connect().await.map_err(Fault::Dial)?;
-        match timeout(self.handshake_timeout, shake_hands(stream, request, accept)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Fault::Silent(self.handshake_timeout)),
-        }
+        let answer = stall::timeout(self.handshake_timeout, shake_hands(stream, request, accept)).await;
+        answer.unwrap_or(Err(Fault::Silent(self.handshake_timeout)))
     }
 }
 

@@ -17,7 +17,7 @@ const TIERS: [&[&str]; 8] = [
     &["session"],
     &["hold", "upstream", "splice", "probe"],
     &["gate", "drain", "dial", "descriptors"],
-    &["wire", "telemetry"],
+    &["wire", "telemetry", "stall"],
     &["config"],
 ];
 

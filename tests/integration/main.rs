@@ -29,6 +29,7 @@ mod probe;
 mod prometheus;
 mod race;
 mod readme;
+mod rehearsal;
 mod reload;
 mod scenes;
 mod soak;

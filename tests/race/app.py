@@ -10,6 +10,7 @@ Lines on standard output, in this order (TIME is CLOCK_MONOTONIC in seconds, com
     port PORT               the port is reserved; a connect is refused until the next line
     listening PORT TIME     the kernel takes connections
     ready TIME              startup_complete became true
+    books JSON              with --books, at an orderly end: what `GET /ledger?detail=true` would have said
 
 Everything else (uvicorn's log, tracebacks) goes to standard error.
 """
@@ -77,6 +78,7 @@ def arguments():
     )
     parser.add_argument("--token", default="letmein")
     parser.add_argument("--subprotocols", default="bearer,jwt-auth,chat.v1", help="those that /ws knows")
+    parser.add_argument("--books", action="store_true", help="the ledger is written at the end")
     parser.add_argument("--ws", choices=("websockets", "websockets-sansio"), default="websockets")
     return parser.parse_args()
 
@@ -348,6 +350,11 @@ async def serve(options, bound):
                 self.boot = asyncio.create_task(product.boot_in_background())
             else:
                 say("ready", time.monotonic())
+
+        async def shutdown(self, sockets=None):
+            await super().shutdown(sockets=sockets)
+            if options.books:
+                say("books", json.dumps(product.ledger.report(detail=True)))
 
     config = uvicorn.Config(
         build(product),
