@@ -25,7 +25,10 @@ const MESSAGES: usize = 3;
 /// Plain requests that wait for the backend.
 const PLAIN: usize = 10;
 
-/// Open and held clients of the process that is drained.
+/// In one of so many cycles a process is drained: it takes its time.
+const DRAIN_EVERY: usize = 4;
+
+/// Open and held clients of that process.
 const DRAINED: usize = 5;
 
 /// The process that is drained has a route that never opens. Its held clients are told over half of its time.
@@ -33,7 +36,7 @@ const DRAINING: &str = r#"
 upstream.check = "/ready"
 dependencies.never.check = "tcp://127.0.0.1:1"
 routes = [{ path = "/held", depends_on = ["never"] }, { path = "*", depends_on = [] }]
-drain.timeout = "3s"
+drain.timeout = "6s"
 "#;
 
 /// What a client is told by a Close when its backend goes: 1012, or 1014 where the handshake was under way.
@@ -50,6 +53,7 @@ const KINDS: usize = 1 + Passing::ALL.len() + 3 + Refused::ALL.len() + 1 + 1 + 1
 /// What all clients of a run did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    pub(crate) cycles: usize,
     /// That readygate has ended and counted.
     pub(crate) sessions: usize,
     /// Of those that arrived as the backend went: served, and told that they were not.
@@ -69,7 +73,12 @@ struct Cycle<'a> {
 /// One cycle with some `sessions` in all; adds to `tally` what its clients did, and tells what the process has at rest.
 pub(crate) async fn run(service: &mut Service, sessions: usize, base: Option<&Figures>, tally: &mut Tally) -> Figures {
     let each = (sessions / KINDS).max(1);
-    let ((), fates) = tokio::join!(drained(), outages(service, each));
+    let replaced = tally.cycles.is_multiple_of(DRAIN_EVERY).then(|| tokio::spawn(drained()));
+    tally.cycles += 1;
+    let fates = outages(service, each).await;
+    if let Some(replaced) = replaced {
+        replaced.await.unwrap();
+    }
     let told = fates.iter().filter(|fate| **fate != Fate::Whole).count();
     tally.amid = [tally.amid[0] + fates.len() - told, tally.amid[1] + told];
     let figures = service.at_rest(base).await;
