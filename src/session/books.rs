@@ -1,33 +1,60 @@
 //! What a session leaves behind: a line per transition, its timeline, its ledger.
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
-use tracing::Level;
+use tracing::{Level, level_filters::LevelFilter};
 
-use super::{ClientStream, drive::Drive, ledger::Ledger, outcome::Outcome, state::State};
+use super::{
+    House,
+    gating::{Gating, Would},
+    ledger::Ledger,
+    outcome::Outcome,
+    registry::Entry,
+    state::{Machine, State},
+};
 use crate::{
-    telemetry::{
-        metrics::{Fate, Side},
-        millis,
-        trace::Trace,
-    },
-    upstream::Upstream,
-    wire::close,
+    config::Route,
+    telemetry::{metrics::Fate, millis, trace::Trace},
 };
 
-impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// Notes the way from `before` to the present state.
-    pub(super) fn note(&mut self, before: State) {
-        let after = self.machine.state();
+/// What a session carries from its arrival to its outcome.
+pub(super) struct Books<U> {
+    pub(super) house: Arc<House<U>>,
+    /// Left when the session ends.
+    pub(super) entry: Option<Entry>,
+    /// Its number: who arrived first goes first.
+    pub(super) seq: u64,
+    pub(super) ledger: Ledger,
+    /// How the gate counts for it.
+    pub(super) gating: Gating,
+    /// What the gate would have done, where it does not.
+    pub(super) would: Would,
+    /// Why the next transition happens.
+    pub(super) reason: String,
+    /// The place of its route in the configuration.
+    pub(super) route: usize,
+    /// What its lines are found by. Boxed, for most have none.
+    pub(super) trace: Option<Box<Trace>>,
+}
+
+impl<U> Books<U> {
+    /// What the configuration says of its path.
+    pub(super) fn route(&self) -> &Route {
+        &self.house.config.routes[self.route]
+    }
+
+    /// Notes the way from `before` to where `machine` stands.
+    pub(super) fn note(&mut self, before: State, machine: &Machine) {
+        let after = machine.state();
         if after == before {
             return;
         }
         let reason = std::mem::take(&mut self.reason);
         match after {
-            State::Done(outcome) => self.note_end(before, outcome, &reason),
+            State::Done(outcome) => self.note_end(before, outcome, &reason, machine.is_accepted()),
             State::Arrived
             | State::Held
             | State::Dialing
@@ -44,23 +71,28 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let spent_ms = millis(self.entry.as_ref().map_or(Duration::ZERO, |entry| entry.step(to, reason, now)));
         if self.house.floods.admits(to, Level::INFO, now) {
             let line = || tracing::info!(session = self.seq, from, to, reason, spent_ms, "session {to}");
-            Trace::span(self.trace, None).in_scope(line);
+            Trace::span(self.trace(), None).in_scope(line);
         }
     }
 
-    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str) {
+    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str, is_accepted: bool) {
         let (session, from, to) = (self.seq, before.label(), outcome.label());
         let now = Instant::now().into_std();
         let Some(entry) = self.entry.take() else { return };
         self.count_observed(outcome);
         let path = entry.path().to_owned();
-        let lasted = now.saturating_duration_since(self.arrival.at);
+        let (peer, lasted) = (entry.peer().ip(), now.saturating_duration_since(entry.arrived()));
         let spent_ms = millis(entry.finish(to, reason, now));
         if !self.house.floods.admits(to, outcome.level(), now) {
             return;
         }
-        let http_request = self.http_request(outcome, &path, lasted);
-        let _request = Trace::span(self.trace, Some(&http_request)).entered();
+        // What nobody reads need not be put into words.
+        if outcome.level() > LevelFilter::current() {
+            return;
+        }
+        let status = if is_accepted { Some(StatusCode::SWITCHING_PROTOCOLS) } else { self.refusal(outcome) };
+        let http_request = http_request(status, &path, peer, lasted);
+        let _request = Trace::span(self.trace(), Some(&http_request)).entered();
         match outcome.level() {
             Level::ERROR => tracing::error!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
             Level::WARN => tracing::warn!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
@@ -68,47 +100,18 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// The whole request as Cloud Logging has it
-    /// (<https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest>). The status is missing where the
-    /// client went before it was answered; the query is left out, for it may hold a secret.
-    fn http_request(&self, outcome: Outcome, path: &str, lasted: Duration) -> String {
-        let refusal = || outcome.farewell(&self.route().gate.close_codes).map(|farewell| farewell.status);
-        let status = if self.machine.is_accepted() { Some(StatusCode::SWITCHING_PROTOCOLS) } else { refusal() };
-        let mut object = json!({
-            "requestMethod": "GET",
-            "requestUrl": path,
-            "latency": format!("{:.3}s", lasted.as_secs_f64()),
-            "remoteIp": self.arrival.peer.ip().to_string(),
-            "protocol": "HTTP/1.1",
-        });
-        if let Some(status) = status {
-            object["status"] = status.as_u16().into();
-        }
-        object.to_string()
+    /// The status with which `outcome` is told before the 101.
+    fn refusal(&self, outcome: Outcome) -> Option<StatusCode> {
+        outcome.farewell(&self.route().gate.close_codes).map(|farewell| farewell.status)
     }
 
-    /// Closes the books.
-    pub(super) fn settle(&mut self) {
-        if let Some(client) = self.client.accepted() {
-            self.ledger.received = client.hold().frames() as u64;
-            self.ledger.refused = client.hold().left_frames();
-        }
-        if let Some(splice) = &self.splice {
-            (self.ledger.delivered, self.ledger.refused) = splice.delivered();
-            let placed = splice.placed();
-            self.count_close(placed.client, Side::Client);
-            self.count_close(placed.upstream, Side::Upstream);
-        }
-        self.count_ledger();
+    /// What its lines are found by.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.as_deref().copied()
     }
 
-    fn count_close(&self, placed: bool, side: Side) {
-        if placed {
-            self.house.metrics.close_sent(side, close::RESTART);
-        }
-    }
-
-    fn count_ledger(&self) {
+    /// Closes the books: what became of the frames taken before the session was open.
+    pub(super) fn close(&self) {
         let Ledger { received, delivered, refused } = self.ledger;
         self.house.metrics.frames(Fate::Received, received);
         self.house.metrics.frames(Fate::Delivered, delivered);
@@ -118,4 +121,21 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             tracing::error!(session = self.seq, received, delivered, refused, "ledger out of balance");
         }
     }
+}
+
+/// The whole request as Cloud Logging has it
+/// (<https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest>). The status is missing where the
+/// client went before it was answered; the query is left out, for it may hold a secret.
+fn http_request(status: Option<StatusCode>, path: &str, peer: IpAddr, lasted: Duration) -> String {
+    let mut object = json!({
+        "requestMethod": "GET",
+        "requestUrl": path,
+        "latency": format!("{:.3}s", lasted.as_secs_f64()),
+        "remoteIp": peer.to_string(),
+        "protocol": "HTTP/1.1",
+    });
+    if let Some(status) = status {
+        object["status"] = status.as_u16().into();
+    }
+    object.to_string()
 }

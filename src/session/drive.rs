@@ -1,4 +1,5 @@
-//! Leads one session: names what happens, asks the machine, obeys. The arms of the select name inputs and nothing else.
+//! Leads one session to the join of its streams, or to its end: names what happens, asks the machine, obeys. The arms of
+//! the select name inputs and nothing else.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -10,13 +11,14 @@ use tokio::{
 
 use super::{
     Arrival, ClientStream, House, ReplySender,
+    books::Books,
     client::Client,
     event::{Action, Input},
     gating::{Gating, Would},
     ledger::Ledger,
     listening::Listening,
     outcome::Outcome,
-    registry::Entry,
+    passage::Passage,
     state::{Machine, State},
     telling::Passing,
 };
@@ -24,7 +26,7 @@ use crate::{
     config::Route,
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
-    splice::{Event, Splice},
+    splice::Splice,
     telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream},
 };
@@ -54,36 +56,47 @@ where
 {
     house.gate.arrived();
     let mut drive = Drive::new(house, arrival, reply, Box::pin(upgrade));
-    let mut input = drive.first_input();
-    async move {
+    let mut input = Some(drive.first_input());
+    // Boxed, for an open session should not pay for its beginnings.
+    let lead = Box::pin(async move {
         loop {
-            drive.handle(input);
+            input.take().into_iter().for_each(|input| drive.handle(input));
             if let State::Done(outcome) = drive.machine.state() {
                 drive.settle();
-                return outcome;
+                return Led::ToEnd(outcome);
+            }
+            if let Some(splice) = drive.splice.take() {
+                return Led::ToJoin(drive.into_passage(*splice));
             }
             input = drive.next_input().await;
+        }
+    });
+    async move {
+        match lead.await {
+            Led::ToEnd(outcome) => outcome,
+            Led::ToJoin(passage) => passage.run().await,
         }
     }
 }
 
-/// A session under way.
+/// How far a session was led.
+enum Led<C, U: Upstream> {
+    ToEnd(Outcome),
+    ToJoin(Box<Passage<C, U>>),
+}
+
+/// A session that is not joined.
 pub(super) struct Drive<C, U: Upstream> {
-    pub(super) house: Arc<House<U>>,
+    pub(super) books: Books<U>,
     /// Its route's gate.
     pub(super) lane: Lane,
     /// Keeps that gate alive until the session is past it.
-    pub(super) visit: Option<Visit>,
+    _visit: Option<Visit>,
     pub(super) machine: Machine,
-    /// Left when the session ends.
-    pub(super) entry: Option<Entry>,
-    /// Its number: who arrived first goes first.
-    pub(super) seq: u64,
     pub(super) arrival: Arrival,
-    /// What its lines are found by.
-    pub(super) trace: Option<Trace>,
     pub(super) reply: Option<ReplySender>,
-    pub(super) told: Boxed<()>,
+    /// When it hears of the drain, once that has begun.
+    pub(super) told_at: Option<Instant>,
     pub(super) cut_seen: bool,
     pub(super) client: Leg<C, U::Stream>,
     /// A place in the hold budget, until the client's hold takes it, and again from there to the end of the replay.
@@ -94,19 +107,13 @@ pub(super) struct Drive<C, U: Upstream> {
     /// When the present dial begins, or the last one began.
     pub(super) dials_at: Instant,
     pub(super) joined: Option<Joined<U::Stream>>,
-    pub(super) splice: Option<Splice<C, U::Stream>>,
-    pub(super) ledger: Ledger,
+    /// Made by the join, which is the end of this.
+    pub(super) splice: Option<Box<Splice<C, U::Stream>>>,
     pub(super) was_held: bool,
-    /// How the gate counts for it.
-    pub(super) gating: Gating,
-    /// What the gate would have done, where it does not.
-    pub(super) would: Would,
     /// It passes while something optional is missing.
     pub(super) degraded: bool,
     /// What the client is told on passing.
     pub(super) passing: Option<Passing>,
-    /// Why the next transition happens.
-    pub(super) reason: String,
 }
 
 /// The client's side before the join.
@@ -124,10 +131,10 @@ pub(super) enum Leg<C, S> {
 /// What an arm of the select saw.
 enum Seen<C, S> {
     Input(Input),
+    DrainBegun,
     Turn(Permit),
     Dialed(Result<Answer<S>, Fault>),
     Upgraded(Option<(C, Bytes)>),
-    Spliced(Event),
 }
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
@@ -139,13 +146,23 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let lane = house.gate.lane(arrival.route);
         let path = arrival.request.uri.path();
         let entry = house.registry.enter(path, arrival.peer, arrival.at, machine.state().label());
-        let drain = house.drain.clone();
-        Self {
+        let visit = house.gate.visit();
+        let books = Books {
             seq: entry.id(),
-            machine,
             entry: Some(entry),
+            ledger: Ledger::default(),
+            gating,
+            would: Would::Pass,
+            reason: String::new(),
+            route: arrival.route,
+            trace: Trace::of(&arrival.request.headers).map(Box::new),
+            house,
+        };
+        Self {
+            books,
+            machine,
             reply: Some(reply),
-            told: Box::pin(async move { drain.told().await }),
+            told_at: None,
             cut_seen: false,
             client: Leg::Pending(upgrade),
             lease: None,
@@ -155,17 +172,11 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             dials_at: Instant::now(),
             joined: None,
             splice: None,
-            ledger: Ledger::default(),
             was_held: false,
-            gating,
-            would: Would::Pass,
             degraded: false,
             passing: None,
-            reason: String::new(),
-            visit: house.gate.visit(),
+            _visit: visit,
             lane,
-            house,
-            trace: Trace::of(&arrival.request.headers),
             arrival,
         }
     }
@@ -177,52 +188,58 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// What the configuration says of its path.
     pub(super) fn route(&self) -> &Route {
-        &self.house.config.routes[self.arrival.route]
+        self.books.route()
     }
 
-    /// Waits for the next thing that the machine must know of.
-    async fn next_input(&mut self) -> Input {
-        loop {
-            let input = match self.see().await {
-                Seen::Input(input) => Some(self.explain(input)),
-                Seen::Turn(permit) => Some(self.turned(permit)),
-                Seen::Dialed(result) => Some(self.dialed(result)),
-                Seen::Upgraded(leg) => self.upgraded(leg),
-                Seen::Spliced(event) => Some(self.spliced(event)),
-            };
-            if let Some(input) = input {
-                return input;
+    /// Waits for the next thing to happen, which the machine need not know of.
+    async fn next_input(&mut self) -> Option<Input> {
+        match self.see().await {
+            Seen::Input(input) => Some(self.explain(input)),
+            Seen::DrainBegun => {
+                self.told_at = Some(Instant::now() + self.books.house.drain.turn());
+                None
             }
+            Seen::Turn(permit) => Some(self.turned(permit)),
+            Seen::Dialed(result) => Some(self.dialed(result)),
+            Seen::Upgraded(leg) => self.upgraded(leg),
         }
     }
 
     async fn see(&mut self) -> Seen<C, U::Stream> {
-        let may_be_told =
-            matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
-        let deadline = self.machine.deadline();
-        let entry = self.entry.as_ref();
+        let (drain, due) = (&self.books.house.drain, self.due());
+        let entry = self.books.entry.as_ref();
         let progress = |bytes, frames| entry.into_iter().for_each(|entry| entry.held(bytes, frames));
         tokio::select! {
             biased;
-            () = self.house.drain.cut_due(), if !self.cut_seen => Seen::Input(Input::CutDue),
-            () = &mut self.told, if may_be_told => Seen::Input(Input::Draining),
+            () = drain.begun(), if self.told_at.is_none() => Seen::DrainBegun,
+            () = drain.cut_due(), if self.told_at.is_some() && !self.cut_seen => Seen::Input(Input::CutDue),
             () = closed(self.reply.as_mut()) => Seen::Input(Input::ClientLost),
             seen = self.client.next(progress) => seen,
             permit = maybe(self.turn.as_mut()) => Seen::Turn(permit),
             result = maybe(self.dial.as_mut()) => Seen::Dialed(result),
-            event = splicing(self.splice.as_mut()) => Seen::Spliced(event),
-            () = until(deadline) => Seen::Input(Input::Deadline),
+            input = until(due) => Seen::Input(input),
         }
+    }
+
+    /// The next thing that only time brings.
+    fn due(&self) -> Option<(Instant, Input)> {
+        let may_be_told =
+            matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
+        let told = self.told_at.filter(|_| may_be_told).map(|at| (at, Input::Draining));
+        let deadline = self.machine.deadline().map(|at| (at.into(), Input::Deadline));
+        [told, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Notes why an input came, where that is known.
     fn explain(&mut self, input: Input) -> Input {
         self.cut_seen |= input == Input::CutDue;
         match &input {
-            Input::Deadline if self.machine.state() == State::Confirming => UNCONFIRMED.clone_into(&mut self.reason),
-            Input::Confirmed if self.reason.is_empty() => CONFIRMED.clone_into(&mut self.reason),
-            Input::Deadline => self.reason = blockers(&self.lane.verdict()),
-            Input::Violated(violation) => violation.what.clone_into(&mut self.reason),
+            Input::Deadline if self.machine.state() == State::Confirming => {
+                UNCONFIRMED.clone_into(&mut self.books.reason)
+            }
+            Input::Confirmed if self.books.reason.is_empty() => CONFIRMED.clone_into(&mut self.books.reason),
+            Input::Deadline => self.books.reason = blockers(&self.lane.verdict()),
+            Input::Violated(violation) => violation.what.clone_into(&mut self.books.reason),
             _ => {}
         }
         input
@@ -231,7 +248,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     pub(super) fn handle(&mut self, input: Input) {
         let before = self.machine.state();
         let action = self.machine.handle(input, Instant::now().into_std());
-        self.note(before);
+        self.books.note(before, &self.machine);
         self.obey(action);
     }
 
@@ -246,11 +263,21 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             Action::Waive => self.waive(),
             Action::Part => self.part(),
             Action::Join => self.join(),
-            Action::Cut => self.cut(),
+            // Neither end is told: there is no join yet in which they could part.
+            Action::Cut => self.handle(Input::ClientLost),
             Action::Dismiss(outcome) => self.dismiss(outcome),
             Action::Echo(closed) => self.echo(closed),
             Action::End => self.stop_dialing(),
         }
+    }
+
+    /// Closes the books of a session that was never joined.
+    fn settle(&mut self) {
+        if let Some(client) = self.client.accepted() {
+            self.books.ledger.received = client.hold().frames() as u64;
+            self.books.ledger.refused = client.hold().left_frames();
+        }
+        self.books.close();
     }
 }
 
@@ -302,20 +329,12 @@ async fn closed(reply: Option<&mut ReplySender>) {
     }
 }
 
-async fn splicing<C, S>(splice: Option<&mut Splice<C, S>>) -> Event
-where
-    C: ClientStream,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match splice {
-        Some(splice) => splice.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
+async fn until(due: Option<(Instant, Input)>) -> Input {
+    match due {
+        Some((at, input)) => {
+            sleep_until(at).await;
+            input
+        }
         None => std::future::pending().await,
     }
 }

@@ -157,6 +157,18 @@ impl Entry {
         &self.record.path
     }
 
+    /// The client's address.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.record.peer
+    }
+
+    /// When it arrived.
+    #[must_use]
+    pub fn arrived(&self) -> Instant {
+        self.record.arrived
+    }
+
     /// Notes a step and returns how long the one before lasted.
     pub fn step(&self, state: &'static str, reason: &str, now: Instant) -> Duration {
         let (before, spent) = self.note(state, reason, now);

@@ -5,7 +5,7 @@ mod confirming;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, header, response};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -15,13 +15,14 @@ use super::{
     drive::{Drive, Leg, blockers},
     event::{Input, Patience},
     outcome::Outcome,
+    passage::Passage,
     standing::Standing,
     state::State,
 };
 use crate::{
     gate::Permit,
     hold::{Hold, head},
-    splice::{Event, Splice, flow::End},
+    splice::Splice,
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
     wire::{boundary::Boundary, scan::ClientClose},
@@ -33,13 +34,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.was_held = true;
         self.permit = None;
         if self.lease.is_none() && !self.machine.is_accepted() {
-            self.lease = head::place(&self.house.budget, &self.arrival.request);
+            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
             self.accept_early();
         }
-        let (lane, seq, pause) = (self.lane.clone(), self.seq, self.pause(refusals));
+        let (lane, seq, pause) = (self.lane.clone(), self.books.seq, self.pause(refusals));
         self.turn = Some(Box::pin(async move {
             rest(pause).await;
             lane.turn(seq).await
@@ -48,8 +49,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// The gate was wrong: nothing listens.
     pub(super) fn hold_again(&mut self, refusals: u32) {
-        self.house.gate.dial_refused();
-        self.house.metrics.dial_retried();
+        self.books.house.gate.dial_refused();
+        self.books.house.metrics.dial_retried();
         self.hold(refusals);
     }
 
@@ -57,8 +58,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let subprotocol = match &self.arrival.early {
             Ok(subprotocol) => subprotocol.clone(),
             Err(why) => {
-                self.house.metrics.session_deferred(why.label());
-                return self.house.deferrals.count(*why, Instant::now().into_std());
+                self.books.house.metrics.session_deferred(why.label());
+                return self.books.house.deferrals.count(*why, Instant::now().into_std());
             }
         };
         self.machine.accept();
@@ -69,20 +70,20 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
         (self.turn, self.permit) = (None, Some(permit));
-        "gate open".clone_into(&mut self.reason);
+        "gate open".clone_into(&mut self.books.reason);
         Input::Turn
     }
 
     /// Dials, after the pause that `failures` failed dials ask for.
     pub(super) fn dial(&mut self, failures: u32) {
         if failures > 0 {
-            self.house.metrics.dial_retried();
+            self.books.house.metrics.dial_retried();
         }
         let mut request = self.arrival.request.clone();
         if self.machine.is_accepted() {
             request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         }
-        let (house, accept, pause) = (Arc::clone(&self.house), self.arrival.accept.clone(), self.pause(failures));
+        let (house, accept, pause) = (Arc::clone(&self.books.house), self.arrival.accept.clone(), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
         self.dial = Some(Box::pin(async move {
@@ -94,7 +95,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn pause(&self, failures: u32) -> Duration {
         match failures {
             0 => Duration::ZERO,
-            failures => self.house.config.upstream.backoff.pause(failures, fastrand::f64()),
+            failures => self.books.house.config.upstream.backoff.pause(failures, fastrand::f64()),
         }
     }
 
@@ -102,16 +103,16 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.dial = None;
         match result {
             Err(fault) => {
-                self.reason = fault.to_string();
+                self.books.reason = fault.to_string();
                 if !matches!(fault, Fault::Dial(_)) {
-                    self.house.gate.upstream_doubted();
+                    self.books.house.gate.upstream_doubted();
                 }
                 self.missed(&fault);
                 Input::Faulted(fault)
             }
             Ok(Answer::Declined(response)) => {
                 let status = response.status();
-                self.reason = format!("upstream answered {status}");
+                self.books.reason = format!("upstream answered {status}");
                 if !self.machine.is_accepted() {
                     self.reply(Reply::Decline(response));
                 }
@@ -126,14 +127,14 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if self.machine.is_accepted()
             && let Err(reason) = agrees(&joined, &self.arrival)
         {
-            reason.clone_into(&mut self.reason);
+            reason.clone_into(&mut self.books.reason);
             return Input::Mismatched;
         }
-        self.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
+        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
         self.joined = Some(joined);
         self.pass();
         match &self.route().gate.confirm {
-            Some(rule) if self.gating.holds() => {
+            Some(rule) if self.books.gating.holds() => {
                 Input::Unconfirmed(Patience { timeout: rule.timeout, on_timeout: rule.on_timeout })
             }
             Some(_) | None => Input::Connected,
@@ -144,19 +145,19 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn pass(&mut self) {
         let verdict = self.lane.verdict();
         self.passing = self.passing_under(&verdict);
-        self.degraded = self.gating.holds() && Standing::passing(&verdict).is_some();
+        self.degraded = self.books.gating.holds() && Standing::passing(&verdict).is_some();
         if self.degraded {
-            self.house.metrics.session_degraded(self.route().path.as_str());
-            self.reason = format!("degraded: {}", blockers(&verdict));
+            self.books.house.metrics.session_degraded(self.route().path.as_str());
+            self.books.reason = format!("degraded: {}", blockers(&verdict));
         }
     }
 
-    /// The client gets the upstream's 101 if it has none.
-    fn relay_101(&mut self) {
+    /// The client gets the upstream's 101, as `head` gives it, if it has none.
+    pub(super) fn relay_101(&mut self, head: impl FnOnce(&mut Joined<U::Stream>) -> Box<response::Parts>) {
         if !self.machine.is_accepted()
-            && let Some(joined) = &self.joined
+            && let Some(joined) = &mut self.joined
         {
-            let mut head = joined.head.clone();
+            let mut head = head(joined);
             if self.degraded {
                 Standing::Degraded.mark(&mut head.headers);
             }
@@ -167,7 +168,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
     pub(super) fn join(&mut self) {
-        self.relay_101();
+        self.relay_101(Joined::take_head);
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.replay(*client),
             Leg::Listening(listening) => {
@@ -183,7 +184,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn replay(&mut self, client: Client<C>) {
         let handover = client.hand_over();
-        self.ledger.received = handover.released.frames as u64;
+        self.books.ledger.received = handover.released.frames as u64;
         self.lease = Some(handover.lease);
         self.splice(handover.stream, handover.released.bytes, handover.unsent);
     }
@@ -196,7 +197,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if self.joined.is_some() && !is_listening {
             let mut frames = Boundary::default();
             frames.advance(&early);
-            self.ledger.received = frames.data_frames();
+            self.books.ledger.received = frames.data_frames();
             self.splice(stream, early.to_vec(), Vec::new());
             return None;
         }
@@ -208,7 +209,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         let client = self.client.accepted_mut()?;
         let input = client.take(&early);
-        if let Some(entry) = &self.entry {
+        if let Some(entry) = &self.books.entry {
             entry.held(client.hold().bytes(), client.hold().frames());
         }
         if let State::Closing(outcome) = self.machine.state() {
@@ -223,52 +224,22 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn splice(&mut self, stream: C, held: Vec<u8>, mut unsent: Vec<u8>) {
         let Some(joined) = self.joined.take() else { return };
-        self.visit = None;
         unsent.extend(self.passing_notice());
-        self.forget_request();
-        self.splice = Some(Splice::new(stream, joined.stream, held, unsent, &joined.early));
+        self.splice = Some(Box::new(Splice::new(stream, joined.stream, held, unsent, &joined.early)));
     }
 
     /// Every header is a slice of the buffer that the request was read into: together they would keep its 8 KiB for as
-    /// long as the session is open. What is still wanted, the path, is copied.
+    /// long as the upstream takes to confirm.
     fn forget_request(&mut self) {
-        let path = self.arrival.request.uri.path().parse().unwrap_or_default();
-        let (mut bare, ()) = Request::new(()).into_parts();
-        bare.uri = path;
-        self.arrival.request = bare;
+        (self.arrival.request, ()) = Request::new(()).into_parts();
     }
 
-    pub(super) fn spliced(&mut self, event: Event) -> Input {
-        match event {
-            Event::Replayed => {
-                self.replayed();
-                Input::Replayed
-            }
-            Event::Parting(end) => {
-                if end == End::UpstreamLost {
-                    self.house.gate.upstream_doubted();
-                }
-                Input::Parting(end.into())
-            }
-            Event::Ended(end) => Input::Spliced(end),
-        }
-    }
-
-    fn replayed(&mut self) {
-        self.lease = None;
-        if let Some(entry) = &self.entry {
-            entry.held(0, 0);
-        }
-        let Some(opened) = self.lane.opened_at().filter(|_| self.was_held) else { return };
-        let since = opened.into_std().max(self.arrival.at);
-        self.house.metrics.released(Instant::now().into_std().saturating_duration_since(since));
-    }
-
-    pub(super) fn cut(&mut self) {
-        match &mut self.splice {
-            Some(splice) => splice.cut(),
-            None => self.handle(Input::ClientLost),
-        }
+    /// What is left of it once its streams are joined.
+    pub(super) fn into_passage(self, splice: Splice<C, U::Stream>) -> Box<Passage<C, U>> {
+        let opened = self.lane.opened_at().filter(|_| self.was_held);
+        let released = opened.map(|opened| opened.into_std().max(self.arrival.at));
+        let Self { books, machine, lease, arrival, .. } = self;
+        Box::new(Passage { books, machine, splice, lease, released, _place: arrival.place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -290,7 +261,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
         if let (Some(client), Some(farewell)) = (self.client.accepted_mut(), farewell) {
             client.close(farewell.code, farewell.reason);
-            self.house.metrics.close_sent(Side::Client, farewell.code);
+            self.books.house.metrics.close_sent(Side::Client, farewell.code);
         }
         self.part_upstream(Some(outcome.upstream_code()));
     }

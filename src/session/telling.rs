@@ -70,8 +70,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     fn notice(&self, facts: Facts) -> Vec<u8> {
-        match self.house.config.features.client_notices && self.gating.holds() {
-            true => facts.frame(&self.house.config.notices),
+        match self.books.house.config.features.client_notices && self.books.gating.holds() {
+            true => facts.frame(&self.books.house.config.notices),
             false => Vec::new(),
         }
     }

@@ -40,6 +40,12 @@ pub struct Joined<S> {
 }
 
 impl<S> Joined<S> {
+    /// The 101 itself, for the client; a bare answer takes its place.
+    pub fn take_head(&mut self) -> Box<response::Parts> {
+        let (bare, ()) = Response::new(()).into_parts();
+        std::mem::replace(&mut self.head, Box::new(bare))
+    }
+
     /// The items of the 101's Sec-WebSocket-Extensions.
     pub fn extensions(&self) -> impl Iterator<Item = &str> {
         tokens(&self.head.headers, header::SEC_WEBSOCKET_EXTENSIONS)

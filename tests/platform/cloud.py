@@ -237,6 +237,18 @@ class Instance:
 
         return await until("a fresh run of each check", look)
 
+    async def judges(self, before):
+        """Waits until the check of the authority that was under way has come to something, be it void."""
+
+        def runs(metrics):
+            names = ("check_duration_seconds_count", "check_void_total")
+            return sum(metrics[f'readygate_{name}{{check="authority"}}'] for name in names)
+
+        async def look():
+            return runs(await self.metrics()) > runs(before)
+
+        await until("the end of a check", look)
+
     async def holds(self, clients, frames):
         """Waits until so much is held."""
 

@@ -49,6 +49,8 @@ check = "tcp://127.0.0.1:{warehouse}"
 interval = "1s"
 timeout = "4s"
 profile = 10
+[features]
+adaptive_timing = false
 [gate]
 hold_timeout = "240s"
 [hold]

@@ -286,7 +286,7 @@ async def amid(stage):
             for number, seconds in enumerate(stage.stops):
                 for client in clients[: stage.clients]:
                     client.say(1)
-                clients += await stopped_amid(instance, number, seconds, alive)
+                clients += await stopped_amid(stage, instance, number, seconds, alive)
             if gated:
                 count.add_checks(before, await instance.metrics())
                 instance.services.warehouse_opens()
@@ -308,13 +308,14 @@ async def amid(stage):
     return await columns(play, {"name": "alone", "gated": False}, {"name": "readygate", "gated": True})
 
 
-async def stopped_amid(instance, number, seconds, alive):
+async def stopped_amid(stage, instance, number, seconds, alive):
     """One stop; gives those who came in it."""
     port = instance.public.number
     within_head = Client(f"within its head {number}")
     within_frame = Client(f"within a frame {number}", path="/websocket")
     if instance.gated:
         await within("a check", instance.services.authority.withholds())
+        before = await instance.metrics()
     await within_frame.connect(port)
     await within_head.connect(port, first_half=True)
     message = within_frame.message()
@@ -329,6 +330,8 @@ async def stopped_amid(instance, number, seconds, alive):
     if instance.gated:
         status, _ = await http_get(instance.admin.number, "/livez")
         alive[status] += 1
+        if seconds > stage.check_seconds:
+            await instance.judges(before)
         instance.services.authority.answers()
     if await within_head.shaken():
         within_head.say(MESSAGES)

@@ -17,12 +17,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
     pub(in crate::session) fn listen(&mut self) {
         if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = head::place(&self.house.budget, &self.arrival.request);
+            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
         }
-        self.relay_101();
+        self.relay_101(|joined| joined.head.clone());
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.listen_beside(*client),
             other @ (Leg::Pending(_) | Leg::Listening(_) | Leg::Gone) => self.client = other,
@@ -54,7 +54,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let Leg::Listening(listening) = &mut self.client else { return };
         listening.part(code);
         if let Some(code) = code {
-            self.house.metrics.close_sent(Side::Upstream, code);
+            self.books.house.metrics.close_sent(Side::Upstream, code);
         }
     }
 }

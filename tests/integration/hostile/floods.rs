@@ -96,7 +96,8 @@ async fn slow_readers_are_waited_for_and_cost_no_more_than_a_buffer_each() {
         let mut backend = upstream.dialed().await;
         backend.accept(&[]).await;
         client.upgraded().await;
-        (clients.push(client), backends.push(backend));
+        clients.push(client);
+        backends.push(backend);
     }
     let before = memory(&gate);
     let flood = Frame::binary(&vec![1; 1 << 20]).plain();

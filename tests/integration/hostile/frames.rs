@@ -40,7 +40,7 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, u16)> {
 const HOLD: u64 = 64 << 10;
 
 #[tokio::test]
-async fn a_broken_frame_is_answered_for_itself_whole_or_byte_by_byte_and_nothing_of_it_is_delivered() {
+async fn a_broken_frame_is_answered_for_itself_whole_or_byte_by_byte_and_nothing_of_it_hears_back() {
     let (gate, mut upstream) = shut("hold.connection_bytes = \"64KiB\"").await;
     let attacks = attacks();
     let neighbour = Neighbour::held(&gate).await;
@@ -73,7 +73,7 @@ async fn a_broken_frame_is_answered_for_itself_whole_or_byte_by_byte_and_nothing
     assert!(received >= u64::from(count), "{received} frames received");
     assert_eq!((delivered, refused), (0, received));
     gate.open().await;
-    neighbour.is_delivered(&mut upstream).await;
+    neighbour.hears_back(&mut upstream).await;
     assert!(upstream.is_left_alone().await);
 }
 
@@ -116,7 +116,7 @@ async fn a_client_that_pings_and_reads_no_pong_is_not_read_from_and_holds_no_mem
     }
     assert_eq!(gate.metric("readygate_hold_bytes").await as usize, neighbour.bytes());
     gate.open().await;
-    neighbour.is_delivered(&mut upstream).await;
+    neighbour.hears_back(&mut upstream).await;
 }
 
 /// A masked ping of 125 bytes on the wire.

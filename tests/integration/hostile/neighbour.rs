@@ -24,7 +24,7 @@ impl Neighbour {
     }
 
     /// Its message reaches the backend first, and is answered.
-    pub(super) async fn is_delivered(mut self, upstream: &mut Upstream) {
+    pub(super) async fn hears_back(mut self, upstream: &mut Upstream) {
         let mut backend = upstream.dialed().await;
         backend.accept(&[]).await;
         assert_eq!(backend.frame().await, Frame::text(WORDS));
