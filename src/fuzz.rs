@@ -1,8 +1,11 @@
 //! Targets for fuzzing: each takes any bytes at all, and panics where a promise is broken. `tests/fuzz` runs one of them for
 //! as long as wanted; what it found worth keeping is in `tests/corpus`, and every test run goes through it.
 
+/// Takes any bytes at all.
+pub type Target = fn(&[u8]);
+
 /// What is fuzzed, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("close", crate::wire::fuzz::closes),
     ("config", crate::config::fuzz::configuration),
     ("confirm", crate::session::fuzz::confirmation),
@@ -11,7 +14,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 5] = [
 ];
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 mod tests {
     use std::{fs, path::Path};
 

@@ -17,13 +17,16 @@ pub(crate) fn handshake(data: &[u8]) {
     let lines = |name: &str| -> Vec<Vec<u8>> {
         request.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
     };
+    // A line that is not ASCII says nothing.
+    let is_text = |line: &&Vec<u8>| line.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     let names = |name: &str, token: &[u8]| {
         lines(name)
             .iter()
+            .filter(is_text)
             .any(|line| line.split(|byte| *byte == b',').any(|item| trim(item).eq_ignore_ascii_case(token)))
     };
     let one = |name: &str| match lines(name).as_slice() {
-        [line] => Some(trim(line).to_vec()),
+        [line] if is_text(&line) => Some(trim(line).to_vec()),
         _ => None,
     };
     let is_websocket = names("upgrade", b"websocket");
@@ -42,7 +45,7 @@ pub(crate) fn handshake(data: &[u8]) {
     let mut policy = CONFIG.with(|config| config.gate.clone());
     policy.accept = Accept::Early;
     policy.allowed_origins =
-        AllowedOrigins::Listed { same_host: true, origins: vec!["https://good.example".to_owned()].into() };
+        AllowedOrigins::Listed { same_host: true, origins: vec!["https://good.example".to_owned()] };
     let is_early = early(&request, &policy, false).is_ok();
     if is_early && !lines("origin").is_empty() {
         let origin = one("origin").expect("one Origin").to_ascii_lowercase();

@@ -7,6 +7,7 @@ use super::{
     client,
     line::Ending,
     scene::{Scene, Session},
+    world::CPU_STOPPED,
 };
 use crate::session::outcome::Outcome;
 
@@ -23,7 +24,7 @@ impl Scene {
 
 /// `relayed`: so much of the upstream's stream reached the client.
 pub(super) fn session(session: &Session, outcome: Outcome, dialed: Option<&Dialed>, relayed: usize, scene: &Scene) {
-    if let Some(began) = scene.drained_at {
+    if let Some(began) = scene.drained_at.filter(|_| !scene.happened.contains(&CPU_STOPPED)) {
         assert!(session.ended <= began + scene.house.drain.timeout() + CLOSING, "a session outlives the drain");
     }
     let Some(Dialed { reaction: Reaction::Joins(manner), line: Some(line), .. }) = dialed else { return };

@@ -168,7 +168,7 @@ impl World {
         let (sender, reply) = oneshot::channel();
         let session = tokio::spawn(run(Arc::clone(&house), arrival, sender, async move { upgrade.await.ok() }));
         self.sessions.push(session.abort_handle());
-        tokio::spawn(lead(plan, line, house, (socket, glued), upgraded, reply, session, rng.fork()))
+        tokio::spawn(lead(plan, line, house, (socket, glued, upgraded), reply, session, rng.fork()))
     }
 
     /// All sessions have ended.
