@@ -25,6 +25,9 @@
 pub mod app;
 pub mod cli;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 pub mod admin;
 pub mod listen;
 pub mod reload;

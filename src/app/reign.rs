@@ -116,7 +116,8 @@ impl Reign {
         if config.hold.sessions != before.house.config.hold.sessions {
             warn_if_cut(config.hold.sessions, self.share);
         }
-        let house = Arc::new(house(&before.house, gate, dialer, config));
+        let backend = Backend::new(dialer, config.upstream.handshake_timeout);
+        let house = Arc::new(before.house.after(config, gate, backend));
         self.view.follow(house.gate.clone(), Arc::new(house.config.clone()));
         self.sites.send_replace(Arc::new(Site { house, proxy, tls, tasks: before.tasks.clone() }));
         if !same_gate {
@@ -181,24 +182,6 @@ impl Probes {
             let (gate, metrics) = (house.gate.clone(), Arc::clone(&house.metrics));
             running.spawn(probe::run::run(index, check, probe, gate, metrics, timing));
         }
-    }
-}
-
-/// A house for `config` that shares with `before` whatever is everybody's.
-fn house(before: &House<Backend>, gate: Gate, dialer: Dialer, config: Config) -> House<Backend> {
-    before.budget.limit(config.hold.total_bytes, config.hold.sessions);
-    before.drain.set_timeout(config.drain.timeout);
-    before.floods.limit(config.log.flood);
-    House {
-        gate,
-        budget: Arc::clone(&before.budget),
-        registry: Arc::clone(&before.registry),
-        metrics: Arc::clone(&before.metrics),
-        floods: Arc::clone(&before.floods),
-        deferrals: before.deferrals.clone(),
-        drain: before.drain.clone(),
-        upstream: Backend::new(dialer, config.upstream.handshake_timeout),
-        config,
     }
 }
 

@@ -23,6 +23,8 @@ mod document;
 mod environment;
 mod equal;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod glimpse;
 mod key_path;
 mod known_keys;

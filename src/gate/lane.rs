@@ -83,6 +83,12 @@ impl Lane {
         self.gate.wait_begins(&self.blocking)
     }
 
+    /// Permits that somebody has.
+    #[cfg(test)]
+    pub(crate) fn turns_taken(&self) -> usize {
+        self.turns.taken()
+    }
+
     /// Resolves when the lane is open and `seq` is among the oldest that wait: a smaller number is older, and nobody
     /// else may wait under the same one. Never resolves while the lane is shut or draining. Cancel-safe.
     pub async fn turn(&self, seq: u64) -> Permit {

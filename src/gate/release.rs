@@ -57,6 +57,12 @@ impl Release {
         self.grant()
     }
 
+    /// Granted and not done.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// One of the granted is done, so long after its grant.
     #[must_use]
     pub fn finish(&mut self, took: Duration) -> Vec<u64> {

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io;
+use std::{io, thread};
 
 use futures_util::FutureExt;
 use tokio::time::advance;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::config::{Backoff, Check, CheckKind, Pacing, Target};
+use crate::{
+    config::{Backoff, Check, CheckKind, Pacing, Target},
+    telemetry::bystander::stand_by,
+};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -259,7 +262,18 @@ fn the_numbers_name_the_check_that_shuts_a_route_and_the_one_that_is_only_missed
     assert_eq!(all(), [false; 4]);
 }
 
+#[test]
+fn a_line_is_not_missed_because_a_thread_that_does_not_listen_came_by_first() {
+    let line = || tracing::info!("reached");
+    let text = logged(|| {
+        thread::spawn(line).join().unwrap();
+        line();
+    });
+    assert!(text.contains("reached"), "{text}");
+}
+
 pub(super) fn logged(work: impl FnOnce()) -> String {
+    stand_by();
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(subscriber, work);

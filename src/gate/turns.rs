@@ -47,6 +47,12 @@ impl Turns {
         self.step(|line| line.release.open(open));
     }
 
+    /// Permits that somebody has.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).release.in_flight()
+    }
+
     /// Resolves when it is the turn of `seq`. Cancel-safe: a turn that came too late goes to the next.
     pub(super) async fn wait(&self, seq: u64) -> Permit {
         let (sender, receiver) = oneshot::channel();

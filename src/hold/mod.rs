@@ -70,6 +70,12 @@ impl Hold {
         self.kept.len()
     }
 
+    /// Bytes kept, and those of a header or a control frame that is not all there.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.kept.len() + self.scanner.unfinished()
+    }
+
     /// Whole data frames kept.
     #[must_use]
     pub fn frames(&self) -> usize {
@@ -184,6 +190,18 @@ mod tests {
             hold.take(&frame[..cut], &mut vec![]).unwrap();
             assert!(hold.is_mid_frame());
             assert_eq!(hold.release(), Released { bytes: frame[..cut].to_vec(), frames: 0 });
+        }
+    }
+
+    #[test]
+    fn what_is_read_and_not_kept_yet_takes_memory_all_the_same() {
+        for frame in [text(b"unfinished"), control(Opcode::Ping, b"unfinished", Some([7; 4]))] {
+            for cut in 0..frame.len() {
+                let mut hold = Hold::new(&limits(100, 10));
+                hold.take(&frame[..cut], &mut vec![]).unwrap();
+                assert_eq!(hold.memory(), cut);
+                assert_eq!(hold.memory(), hold.release().bytes.len());
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 //! through, `body` is bodies on their way, `proxy` is plain HTTP.
 
 mod body;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod head;
 mod headers;
 mod interim;

@@ -12,7 +12,10 @@ use tokio::time::advance;
 use tracing::subscriber::DefaultGuard;
 
 use super::bench::{Bench, GRAIN, STALL, check};
-use crate::gate::{Class, Verdict};
+use crate::{
+    gate::{Class, Verdict},
+    telemetry::bystander::stand_by,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_right_after_a_stall_is_void_and_looked_into_at_once() {
@@ -114,6 +117,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Lines {
     /// What this thread logs while the guard lives.
     fn collect() -> (Self, DefaultGuard) {
+        stand_by();
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();

@@ -235,7 +235,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
             }
         });
         if !matches!(read, Poll::Ready(None)) {
-            self.lease.settle(self.hold.bytes());
+            self.lease.settle(self.hold.memory());
         }
         read
     }
@@ -247,7 +247,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         let mut pongs = Vec::new();
         let taken = self.hold.take(bytes, &mut pongs);
         self.outbox.say(&pongs);
-        self.lease.settle(self.hold.bytes());
+        self.lease.settle(self.hold.memory());
         self.watch_frame();
         let closed = match taken {
             Err(violation) => return Some(Input::Violated(violation)),

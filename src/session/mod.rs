@@ -13,6 +13,8 @@ mod confirm;
 pub mod deferral;
 mod drive;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod gating;
 pub mod ledger;
 mod listening;
@@ -83,6 +85,24 @@ impl<U> House<U> {
             metrics,
             deferrals: Deferrals::default(),
             drain: Drain::new(config.drain.timeout),
+            upstream,
+            config,
+        }
+    }
+
+    /// The house after this one, for `config`: it shares whatever is everybody's.
+    pub fn after(&self, config: Config, gate: Gate, upstream: U) -> Self {
+        self.budget.limit(config.hold.total_bytes, config.hold.sessions);
+        self.drain.set_timeout(config.drain.timeout);
+        self.floods.limit(config.log.flood);
+        Self {
+            gate,
+            budget: Arc::clone(&self.budget),
+            registry: Arc::clone(&self.registry),
+            metrics: Arc::clone(&self.metrics),
+            floods: Arc::clone(&self.floods),
+            deferrals: self.deferrals.clone(),
+            drain: self.drain.clone(),
             upstream,
             config,
         }

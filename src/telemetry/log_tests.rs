@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::telemetry::trace::Trace;
+use crate::telemetry::{bystander::stand_by, trace::Trace};
 
 const TIME: &str = "2026-01-02T03:04:05.678Z";
 
@@ -35,6 +35,7 @@ fn written_by(lines: Lines, level: Level, events: impl FnOnce()) -> String {
     let buffer = Buffer::default();
     let output = buffer.clone();
     let (subscriber, _) = subscriber(move || output.clone(), lines, level);
+    stand_by();
     tracing::subscriber::with_default(subscriber, events);
     let bytes = buffer.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
@@ -171,6 +172,7 @@ fn the_level_may_change_while_the_process_runs() {
     let buffer = Buffer::default();
     let (output, lines) = (buffer.clone(), Lines { style: Style::Text { colour: false }, clock, project: || None });
     let (subscriber, threshold) = subscriber(move || output.clone(), lines, Level::WARN);
+    stand_by();
     tracing::subscriber::with_default(subscriber, || {
         for (level, word) in [(None, "one"), (Some(Level::DEBUG), "two"), (Some(Level::ERROR), "three")] {
             level.into_iter().for_each(|level| threshold.set(level));
@@ -215,6 +217,7 @@ fn a_slow_reader_costs_lines_and_the_log_says_how_many() {
     let format = Lines { style: Style::Text { colour: false }, clock, project: || None };
     let (subscriber, guard) = build(Slow { lines, go: wait }, format, Level::INFO, 2);
     let next = || seen.recv_timeout(Duration::from_secs(5)).unwrap();
+    stand_by();
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!("one");
         assert!(next().contains("one"));

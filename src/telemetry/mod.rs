@@ -1,6 +1,8 @@
 //! What the process says of itself: lines for people and machines, numbers for Prometheus.
 
 mod bucket;
+#[cfg(test)]
+pub(crate) mod bystander;
 mod family;
 pub mod floods;
 mod format;

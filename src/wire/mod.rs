@@ -5,6 +5,8 @@
 
 pub mod boundary;
 pub mod close;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod header;
 pub mod scan;
 mod utf8;

@@ -48,6 +48,8 @@ pub struct Scanner {
 #[derive(Debug)]
 struct Frame {
     header: Header,
+    /// Of the header.
+    length: usize,
     /// Payload bytes seen so far.
     seen: u64,
     /// Payload of a control frame, unmasked.
@@ -127,6 +129,15 @@ impl Scanner {
         self.partial_len > 0 || self.frame.is_some()
     }
 
+    /// How many bytes [`Self::finish`] would return.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        match &self.frame {
+            Some(frame) if frame.header.opcode.is_control() => frame.length + frame.control.len(),
+            Some(_) | None => usize::from(self.partial_len),
+        }
+    }
+
     /// Ends the scan: the bytes that were read but neither kept nor answered (a header in pieces, an unfinished
     /// control frame), to go after what was kept.
     #[must_use]
@@ -150,7 +161,7 @@ impl Scanner {
         if !header.opcode.is_control() {
             keep.extend(&self.partial[..length]);
         }
-        self.frame = Some(Frame { header, seen: 0, control: Vec::new() });
+        self.frame = Some(Frame { header, length, seen: 0, control: Vec::new() });
         Ok(&bytes[length - before..])
     }
 

@@ -12,7 +12,7 @@ use source::{Function, Source};
 /// Top to bottom. An import points to a tier further down.
 const TIERS: [&[&str]; 8] = [
     &["main", "cli", "app"],
-    &["admin", "reload", "listen"],
+    &["admin", "reload", "listen", "fuzz"],
     &["http"],
     &["session"],
     &["hold", "upstream", "splice", "probe"],

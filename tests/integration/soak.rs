@@ -29,10 +29,10 @@ use crate::race::variable;
 const WARM_UP: usize = 3;
 
 /// Cycles that count, unless `SOAK_SECONDS` says for how long: enough sessions for a leak of 1 KiB in each to show.
-const CYCLES: usize = 9;
+const CYCLES: usize = 15;
 
 /// Sessions of a cycle, unless `SOAK_SESSIONS` says otherwise.
-const SESSIONS: usize = 600;
+const SESSIONS: usize = 700;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug)]

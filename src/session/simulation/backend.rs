@@ -64,9 +64,13 @@ pub(super) enum Manner {
     /// Reads nothing, says nothing.
     Hangs,
     ReadsSlowly,
+    /// Has something to say to a client that has ended its side.
+    LastWord,
+    /// Is gone, and its connection does not know.
+    Vanishes,
 }
 
-const MANNERS: [Manner; 9] = [
+const MANNERS: [Manner; 11] = [
     Manner::Healthy,
     Manner::Healthy,
     Manner::Healthy,
@@ -76,7 +80,12 @@ const MANNERS: [Manner; 9] = [
     Manner::Resets,
     Manner::Hangs,
     Manner::ReadsSlowly,
+    Manner::LastWord,
+    Manner::Vanishes,
 ];
+
+/// When a gate was told to open.
+pub(super) type Opened = Arc<Mutex<Vec<Instant>>>;
 
 /// One dial.
 #[derive(Clone, Debug)]
@@ -101,7 +110,7 @@ pub(super) struct Backend {
     /// When sessions arrived, and when they may pass whatever the gate says.
     pub(super) may_pass: Arc<Mutex<Vec<(Instant, Instant)>>>,
     /// When the gate was told to open.
-    pub(super) opened: Arc<Mutex<Vec<Instant>>>,
+    pub(super) opened: Opened,
 }
 
 impl Upstream for Backend {
@@ -156,9 +165,12 @@ impl Backend {
                 }
             }
         }
+        if self.gate.verdict().is_open() {
+            self.opened.lock().unwrap().push(Instant::now());
+        }
         let opened = self.opened.lock().unwrap().iter().any(|opened| *opened >= since);
         let open_on_arrival = since == arrived && self.opened.lock().unwrap().iter().any(|opened| *opened <= arrived);
-        let may = self.gate.verdict().is_open() || opened || open_on_arrival || Instant::now() >= passes;
+        let may = opened || open_on_arrival || Instant::now() >= passes;
         assert!(may, "session {session} is dialed before the gate opened for it");
     }
 
@@ -272,7 +284,12 @@ async fn play(line: Line, manner: Manner, rest: Vec<u8>, mut rng: Rng) {
         }
     }
     match manner {
-        Manner::Healthy | Manner::Resets | Manner::ReadsSlowly | Manner::Hangs => answer(&line).await,
+        Manner::Healthy | Manner::Resets | Manner::ReadsSlowly | Manner::Hangs => answer(&line, &[]).await,
+        Manner::LastWord => answer(&line, &frames::build(true, TEXT, b"u last word", None)).await,
+        Manner::Vanishes => {
+            sleep(Duration::from_millis(rng.u64(0..5_000))).await;
+            line.vanish();
+        }
         Manner::ClosesFirst => {
             let code = if rng.bool() { 1000_u16 } else { 4000 };
             line.push(&frames::build(true, CLOSE, &code.to_be_bytes(), None));
@@ -295,8 +312,8 @@ async fn read_slowly(line: Line, mut rng: Rng) {
     }
 }
 
-/// Echoes the Close, and ends when the client's side has.
-async fn answer(line: &Line) {
+/// Echoes the Close, and ends with the `last` word when the client's side has.
+async fn answer(line: &Line, last: &[u8]) {
     let mut heard = 0;
     loop {
         let (frames, shut, dropped) = {
@@ -306,6 +323,9 @@ async fn answer(line: &Line) {
         heard += frames.iter().map(|frame| frame.raw.len()).sum::<usize>();
         for close in frames.iter().filter(|frame| frame.opcode == CLOSE) {
             line.push(&frames::build(true, CLOSE, &close.payload, None));
+        }
+        if shut && !dropped {
+            line.push(last);
         }
         if shut || dropped {
             line.end(Ending::Eof);

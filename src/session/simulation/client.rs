@@ -30,6 +30,10 @@ pub(super) enum Manner {
     Greedy,
     /// Goes before it has an answer.
     Hasty,
+    /// Sends byte by byte.
+    Dripping,
+    /// Is gone, and its connection does not know.
+    Vanishing,
 }
 
 /// What a client does last.
@@ -55,7 +59,7 @@ pub(super) struct Plan {
     pub(super) pause: Duration,
 }
 
-const MANNERS: [Manner; 14] = [
+const MANNERS: [Manner; 16] = [
     Manner::Polite,
     Manner::Polite,
     Manner::Polite,
@@ -70,10 +74,18 @@ const MANNERS: [Manner; 14] = [
     Manner::Mojibake,
     Manner::Greedy,
     Manner::Hasty,
+    Manner::Dripping,
+    Manner::Vanishing,
 ];
 
 const LASTS: [Last; 7] =
     [Last::Stay, Last::Stay, Last::Close, Last::CloseAndEof, Last::CloseAndEof, Last::Eof, Last::Reset];
+
+/// So much of a frame drips; the rest comes at once.
+const DRIPS: usize = 30;
+
+/// Longest pause between two drips.
+const DRIP: Duration = Duration::from_millis(200);
 
 /// How long a stalling client stalls: longer than any `hold.frame_timeout` here.
 const STALL: Duration = Duration::from_secs(12);
@@ -118,7 +130,7 @@ fn frames_of(rng: &mut Rng, manner: Manner) -> Vec<Vec<u8>> {
             let pings = (0..rng.usize(0..6)).map(|n| frames::masked(rng, true, PING, format!("p{n:0>90}").as_bytes()));
             all.splice(at..at, pings.collect::<Vec<_>>());
         }
-        Manner::Polite | Manner::Dumb | Manner::Stalling | Manner::Hasty => {}
+        Manner::Polite | Manner::Dumb | Manner::Stalling | Manner::Hasty | Manner::Dripping | Manner::Vanishing => {}
     }
     all
 }
@@ -159,13 +171,22 @@ pub(super) async fn play(plan: Plan, line: Line, mut rng: Rng) {
     }
     let mut actor = Actor { line, heard: 0, closed: false };
     let mut skip = plan.glued;
-    for frame in &plan.frames {
+    let vanishes_at = (plan.manner == Manner::Vanishing).then(|| rng.usize(0..=plan.frames.len()));
+    for (number, frame) in plan.frames.iter().enumerate() {
+        if vanishes_at == Some(number) {
+            let rest = &frame[skip.min(frame.len())..];
+            actor.line.push(&rest[..rng.usize(0..=rest.len())]);
+            return actor.line.vanish();
+        }
         let sent = skip.min(frame.len());
         skip -= sent;
         actor.send(&plan, &frame[sent..], &mut rng).await;
         if actor.react(&plan, &mut rng) {
             return;
         }
+    }
+    if vanishes_at.is_some() {
+        return actor.line.vanish();
     }
     actor.finish(&plan, &mut rng);
     while !actor.line.log().dropped {
@@ -194,12 +215,17 @@ struct Actor {
 impl Actor {
     async fn send(&self, plan: &Plan, mut bytes: &[u8], rng: &mut Rng) {
         let stalls = plan.manner == Manner::Stalling && rng.u8(0..3) == 0 && bytes.len() > 1;
+        let mut dripped = 0;
         while !bytes.is_empty() {
             let count = if rng.bool() { bytes.len() } else { rng.usize(1..=bytes.len()) };
             let count = if stalls { count.min(bytes.len() / 2).max(1) } else { count };
+            let drips = plan.manner == Manner::Dripping && dripped < DRIPS;
+            let count = if drips { 1 } else { count };
+            dripped += count;
             self.line.push(&bytes[..count]);
             bytes = &bytes[count..];
             let pause = if stalls && !bytes.is_empty() { STALL } else { random(plan.pause, rng) };
+            let pause = if drips { random(DRIP, rng) } else { pause };
             if !pause.is_zero() {
                 sleep(pause).await;
             }

@@ -7,7 +7,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -18,10 +18,16 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::hold::budget::Budget;
+use super::purse::Purse;
 
 /// The first byte of a Close.
 const CLOSING: u8 = 0x88;
+
+/// One connection in so many fails at a poll of its own.
+const FAILS_ONE_IN: u32 = 12;
+
+/// Beyond so many polls a session is long open, and one more teaches nothing.
+const MOST_POLLS: u32 = 80;
 
 /// What goes wrong on the way.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +59,9 @@ pub(super) struct Confirmation {
 pub(super) struct Log {
     rng: Rng,
     weather: Weather,
-    budget: Option<Arc<Budget>>,
+    purse: Option<Arc<Purse>>,
+    /// Polls until one fails and the connection is reset.
+    fails_after: Option<u32>,
     inbound: VecDeque<u8>,
     pub(super) ending: Option<Ending>,
     /// All that the peer sent.
@@ -70,6 +78,8 @@ pub(super) struct Log {
     pub(super) confirmation: Option<Confirmation>,
     /// The code has ended its side.
     pub(super) shut: bool,
+    /// In order, and not only by going.
+    pub(super) shut_in_order: bool,
     pub(super) dropped: bool,
     readers: Option<Waker>,
     writers: Option<Waker>,
@@ -91,11 +101,12 @@ pub(super) struct Socket {
 }
 
 /// A connection whose peer takes up to `window` bytes until it reads on.
-pub(super) fn connect(rng: &mut Rng, weather: Weather, window: usize, budget: Option<Arc<Budget>>) -> (Line, Socket) {
+pub(super) fn connect(rng: &mut Rng, weather: Weather, window: usize, purse: Option<Arc<Purse>>) -> (Line, Socket) {
     let log = Log {
         rng: rng.fork(),
         weather,
-        budget,
+        purse,
+        fails_after: (rng.u32(0..FAILS_ONE_IN) == 0).then(|| rng.u32(0..MOST_POLLS)),
         inbound: VecDeque::new(),
         ending: None,
         sent: Vec::new(),
@@ -105,6 +116,7 @@ pub(super) fn connect(rng: &mut Rng, weather: Weather, window: usize, budget: Op
         reset_after: None,
         confirmation: None,
         shut: false,
+        shut_in_order: false,
         dropped: false,
         readers: None,
         writers: None,
@@ -152,6 +164,12 @@ impl Line {
         log.wake();
     }
 
+    /// From here on nothing is taken or said, and nobody is told.
+    pub(super) fn vanish(&self) {
+        let mut log = self.log();
+        log.window = log.taken.len();
+    }
+
     pub(super) fn reset_after(&self, count: usize) {
         self.log().reset_after = Some(count);
     }
@@ -187,11 +205,28 @@ impl Log {
         if self.rng.bool() { most } else { self.rng.usize(1..=most) }
     }
 
-    /// At no moment is more taken of the budget than there is.
-    fn check_budget(&self) {
-        let Some(budget) = &self.budget else { return };
-        assert!(budget.bytes() <= budget.limits().0, "{} bytes of the budget {:?}", budget.bytes(), budget.limits());
-        assert!(budget.sessions() <= budget.limits().1, "{} sessions of the budget", budget.sessions());
+    /// Whether the fault of this connection is due. At no moment is more taken of the budget than there is.
+    fn fails(&mut self) -> bool {
+        if let Some(purse) = &self.purse {
+            purse.check();
+        }
+        match &mut self.fails_after {
+            Some(0) => {
+                self.reset();
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.ending = Some(Ending::Reset);
+        self.inbound.clear();
+        self.wake();
     }
 
     /// Before its confirmation a peer hears nothing but a Close.
@@ -219,9 +254,7 @@ impl Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let until_reset = self.reset_after.map_or(usize::MAX, |at| at - self.taken.len());
         if self.is_reset() || until_reset == 0 {
-            self.ending = Some(Ending::Reset);
-            self.inbound.clear();
-            self.wake();
+            self.reset();
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let room = self.window - self.taken.len();
@@ -243,10 +276,26 @@ fn stalled(stall: &mut Option<Pin<Box<Sleep>>>, line: &Line, cx: &mut Context<'_
     false
 }
 
+impl Socket {
+    /// What may happen to a flush, and to the end of the stream.
+    fn poll_beside_writes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.log().fails() {
+            self.line.changed.notify_one();
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if stalled(&mut self.write_stall, &self.line, cx) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let socket = &mut *self;
-        socket.line.log().check_budget();
+        if socket.line.log().fails() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         if stalled(&mut socket.read_stall, &socket.line, cx) {
             return Poll::Pending;
         }
@@ -263,11 +312,14 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = &mut *self;
         assert!(!socket.line.log().shut, "written after the end of the stream");
+        if socket.line.log().fails() {
+            socket.line.changed.notify_one();
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         if stalled(&mut socket.write_stall, &socket.line, cx) {
             return Poll::Pending;
         }
         let mut log = socket.line.log();
-        log.check_budget();
         log.check_confirmed(bytes);
         if log.taken.len() >= log.window && !log.is_reset() {
             log.writers = Some(cx.waker().clone());
@@ -279,12 +331,15 @@ impl AsyncWrite for Socket {
         Poll::Ready(written)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_beside_writes(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.log().shut = true;
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_beside_writes(cx))?;
+        let mut log = self.line.log();
+        (log.shut, log.shut_in_order) = (true, true);
+        drop(log);
         self.line.changed.notify_one();
         Poll::Ready(Ok(()))
     }

@@ -1,8 +1,9 @@
 //! Whole sessions over simulated connections and a paused clock: every seed is another world, and the same promises
 //! hold in each.
 //!
-//! `line` is a connection whose every poll may go wrong, `client` and `backend` play the two ends, `scene` is a seed's
-//! world, `verify` says what must hold, with `frames`, a second reading of RFC 6455.
+//! `line` is a connection whose every poll may go wrong, `client` and `backend` play the two ends, `scene` is one seed,
+//! `world` what happens to all of them meanwhile, `purse` the memory they share. `verify` and `heard` say what must hold,
+//! with `frames`, a second reading of RFC 6455.
 //!
 //! `READYGATE_SEEDS=100000` runs so many seeds; `READYGATE_SEED=7` runs that one and tells what happened.
 
@@ -11,9 +12,12 @@
 mod backend;
 mod client;
 mod frames;
+mod heard;
 mod line;
+mod purse;
 pub(in crate::session) mod scene;
 mod verify;
+mod world;
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +27,7 @@ use std::{
 };
 
 use self::{backend::Reaction, line::Line, scene::Scene};
-use super::Reply;
+use super::{Reply, outcome::Outcome};
 
 /// Enough for every kind of fault to meet every stage; seconds of a debug build.
 const SEEDS: u64 = 10_000;
@@ -75,6 +79,8 @@ const MUST_HAPPEN: &[&str] = &[
     "dial Joins(Resets)",
     "dial Joins(Hangs)",
     "dial Joins(ReadsSlowly)",
+    "dial Joins(LastWord)",
+    "dial Joins(Vanishes)",
     "client Polite",
     "client Dumb",
     "client Deaf",
@@ -84,6 +90,8 @@ const MUST_HAPPEN: &[&str] = &[
     "client Mojibake",
     "client Greedy",
     "client Hasty",
+    "client Dripping",
+    "client Vanishing",
     "last Stay",
     "last Close",
     "last CloseAndEof",
@@ -99,6 +107,14 @@ const MUST_HAPPEN: &[&str] = &[
     "mode Off",
     "notices",
     "bytes glued",
+    "hand open",
+    "hand shut",
+    "hand taken off",
+    "reload, same gate",
+    "reload, gate after gate",
+    "budget spent",
+    "CPU stopped",
+    "session killed",
     "frames delivered",
     "replays after a confirmation",
     "replays without one",
@@ -161,11 +177,11 @@ fn cover(scene: &Scene, coverage: &mut Coverage) {
         }
     };
     for session in &scene.sessions {
-        count(format!("outcome {}", session.outcome.label()), 1);
+        count(format!("outcome {}", session.outcome.map_or("none", Outcome::label)), 1);
         count(format!("client {:?}", session.plan.manner), 1);
         count(format!("last {:?}", session.plan.last), 1);
         count(format!("reply {}", label(session.reply.as_ref())), 1);
-        count(format!("mode {:?}", scene.house.config.gate.mode), 1);
+        count(format!("mode {:?}", session.house.config.gate.mode), 1);
         let told =
             session.line.log().taken.windows(verify::NOTICE.len()).filter(|bytes| *bytes == verify::NOTICE).count();
         count("notices".to_owned(), told as u64);
@@ -178,9 +194,10 @@ fn cover(scene: &Scene, coverage: &mut Coverage) {
         count(format!("dial {:?}", dial.reaction), 1);
         count("bytes to upstreams".to_owned(), dial.line.as_ref().map_or(0, |line| line.log().taken.len() as u64));
     }
-    let books = scene.house.metrics.books();
-    count("frames delivered".to_owned(), books.delivered);
-    count("frames refused".to_owned(), books.refused);
+    let (books, before) = (scene.house.metrics.books(), &scene.before.0);
+    count("frames delivered".to_owned(), books.delivered - before.delivered);
+    count("frames refused".to_owned(), books.refused - before.refused);
+    scene.happened.iter().for_each(|what| count((*what).to_owned(), 1));
 }
 
 /// Whether an upstream that had to confirm did, if it then got data.
@@ -202,12 +219,15 @@ fn label(reply: Option<&Reply>) -> &'static str {
 
 /// One seed, for people.
 fn tell(scene: &Scene) {
-    println!("{:#?}\n{:#?}", scene.house.config.gate, scene.house.config.hold);
+    println!("{:?}\n{:#?}\n{:#?}", scene.happened, scene.house.config.gate, scene.house.config.hold);
     for (index, session) in scene.sessions.iter().enumerate() {
         let log = session.line.log();
         println!("session {index}: {:?} {}", session.outcome, label(session.reply.as_ref()));
         println!("  {:?}, then {:?}, glued {}", session.plan.manner, session.plan.last, session.plan.glued);
-        println!("  ended {:?} before the cut", scene.cut_at.checked_duration_since(session.ended));
+        println!(
+            "  ended {:?} after the drain began",
+            scene.drained_at.map(|began| session.ended.checked_duration_since(began))
+        );
         print("client sent", &log.sent);
         println!("  of which {} bytes were read; ended by {:?}", log.read, log.ending);
         print("client took", &log.taken);

@@ -1,14 +1,16 @@
-//! One seed: a house, a backend, a gate that opens and shuts, up to five clients, and a drain.
+//! One seed: up to five clients of one world, and a drain.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
+    panic::resume_unwind,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use fastrand::Rng;
+use futures_util::FutureExt;
 use http::{HeaderValue, Request};
 use tokio::{
     sync::oneshot,
@@ -17,164 +19,191 @@ use tokio::{
 };
 
 use super::{
-    backend::{Backend, Dialed, READY, SESSION, accept_of},
+    backend::{Backend, Dialed, Opened, READY, SESSION, accept_of},
     client::{self, Manner, Plan},
-    line::{self, Line, Socket, Weather},
+    line::{Ending, Line, Socket, Weather},
+    purse,
+    world::World,
 };
 use crate::{
     config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
     descriptors::Place,
-    gate::{Class, Failure, Gate},
-    session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome, run},
-    telemetry::metrics::Metrics,
+    gate::Gate,
+    session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome},
+    telemetry::metrics::{Books, Metrics},
 };
 
 /// Everything that happened under one seed.
 pub(super) struct Scene {
+    /// The last one: what it shares, it shares with all before it.
     pub(super) house: Arc<House<Backend>>,
+    pub(super) gates: Gates,
     pub(super) sessions: Vec<Session>,
     pub(super) dials: Vec<Dialed>,
-    pub(super) cut_at: Instant,
+    /// When the drain began, if somebody was there to see it.
+    pub(super) drained_at: Option<Instant>,
+    pub(super) happened: Vec<&'static str>,
+    /// What the metrics said before it.
+    pub(super) before: (Books, u64),
 }
 
 /// Everything that happened to one client.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// What it began with.
+    pub(super) house: Arc<House<Backend>>,
     pub(super) plan: Plan,
     pub(super) line: Line,
     pub(super) reply: Option<Reply>,
-    pub(super) outcome: Outcome,
+    /// None where its task was killed.
+    pub(super) outcome: Option<Outcome>,
     pub(super) ended: Instant,
 }
 
-/// When the gate's check begins to pass or to fail.
-#[derive(Clone, Debug)]
-struct Turn {
-    at: Duration,
-    passes: bool,
+/// Every gate of a scene, and when it was told to open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gates(Arc<Mutex<Vec<(Gate, Opened)>>>);
+
+/// Latest beginning of a drain.
+const LATEST_DRAIN: u64 = 90_000;
+
+/// Beyond the drain itself: a stopped CPU, and the largest `drain.timeout` here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// Parsed once: that costs as much as half a scene.
+    static USUAL: Config = usual_configuration();
+    /// Made once, for the same reason. Only differences are looked at.
+    static METRICS: Arc<Metrics> = Metrics::new();
+}
+
+pub(super) fn metrics() -> Arc<Metrics> {
+    METRICS.with(Arc::clone)
+}
+
+impl Gates {
+    /// One more gate, which may be open already.
+    pub(super) fn add(&self, gate: &Gate) -> Opened {
+        let opened = Opened::default();
+        self.0.lock().unwrap().push((gate.clone(), Arc::clone(&opened)));
+        self.note();
+        opened
+    }
+
+    /// Notes which of them are open at this moment.
+    pub(super) fn note(&self) {
+        for (gate, opened) in &*self.0.lock().unwrap() {
+            if gate.verdict().is_open() {
+                opened.lock().unwrap().push(Instant::now());
+            }
+        }
+    }
+
+    pub(super) fn turns_taken(&self) -> usize {
+        self.0.lock().unwrap().iter().map(|(gate, _)| gate.lane(0).turns_taken()).sum()
+    }
+
+    /// Those that were replaced have ended.
+    pub(super) fn former_are_over(&self) -> bool {
+        let gates = self.0.lock().unwrap();
+        gates.iter().all(|(gate, _)| !gate.is_retired() || gate.over().now_or_never().is_some())
+    }
+
+    /// Somebody waits at one of them.
+    pub(super) fn are_waited_for(&self) -> bool {
+        self.0.lock().unwrap().iter().any(|(gate, _)| gate.is_waited_for(0))
+    }
 }
 
 pub(super) async fn play(seed: u64) -> Scene {
     fastrand::seed(seed);
     let mut rng = Rng::with_seed(seed);
-    let config = configuration(&mut rng);
-    let weather = weather(&mut rng);
-    let house = house(config, weather, &mut rng);
+    let before = METRICS.with(|metrics| (metrics.books(), metrics.outcomes()));
+    let mut world = World::new(&mut rng);
     let start = Instant::now();
-    let opened = Arc::clone(&house.upstream.opened);
-    tokio::spawn(check(house.gate.clone(), turns(&mut rng), opened, rng.fork()));
     let mut plans: Vec<Plan> = (0..rng.usize(1..=5)).map(|_| Plan::random(&mut rng)).collect();
     plans.sort_by_key(|plan| plan.arrives);
+    let lasts = if rng.u8(0..3) == 0 { rng.u64(3_000..20_000) } else { LATEST_DRAIN };
+    let drained = tokio::spawn(drain(Arc::clone(&world.house), start + Duration::from_millis(lasts)));
+    let watch = tokio::spawn(purse::watch(
+        Arc::clone(&world.purse),
+        Arc::clone(&world.house.registry),
+        world.gates.clone(),
+        rng.fork(),
+    ));
     let mut tasks = Vec::new();
     for (index, plan) in plans.into_iter().enumerate() {
-        sleep_until(start + plan.arrives).await;
-        tasks.push(arrive(&house, index, plan, weather, &mut rng));
+        world.go_on_until(start + plan.arrives, &mut rng).await;
+        tasks.push(world.arrive(index, plan, &mut rng));
     }
-    let lasts = if rng.u8(0..3) == 0 { rng.u64(3_000..20_000) } else { 90_000 };
-    let (cut_at, deadline) = (start + Duration::from_millis(lasts) + house.drain.time_to_cut(), house.drain.timeout());
-    tokio::spawn(drain(Arc::clone(&house), start + Duration::from_millis(lasts)));
-    let deadline = start + Duration::from_millis(lasts) + deadline;
+    world.go_on_until(start + Duration::from_millis(lasts.min(6_000)), &mut rng).await;
+    let deadline = start + Duration::from_millis(lasts) + PATIENCE;
     let mut sessions = Vec::new();
     for task in tasks {
         sessions.push(timeout_at(deadline, task).await.expect("a session outlives the drain").unwrap());
     }
-    let dials = house.upstream.dials.lock().unwrap().clone();
-    Scene { house, sessions, dials, cut_at }
+    if watch.is_finished() {
+        watch.await.unwrap();
+    }
+    let drained_at = if drained.is_finished() { Some(drained.await.unwrap()) } else { None };
+    world.over(sessions, drained_at, before).await
 }
 
-async fn drain(house: Arc<House<Backend>>, at: Instant) {
+/// Returns when it began.
+async fn drain(house: Arc<House<Backend>>, at: Instant) -> Instant {
     sleep_until(at).await;
+    let began = Instant::now();
     house.gate.drain();
     house.drain.begin();
-    sleep(house.drain.time_to_cut()).await;
-    house.drain.cut();
-}
-
-/// Reports to the gate as a probe does: on the turns, and when woken.
-async fn check(gate: Gate, turns: Vec<Turn>, opened: Arc<Mutex<Vec<Instant>>>, mut rng: Rng) {
-    let (start, mut passes) = (Instant::now(), false);
-    let mut turns = turns.into_iter().peekable();
-    loop {
-        let next = turns.peek().map(|turn| start + turn.at);
-        tokio::select! {
-            biased;
-            () = sleep_until(next.unwrap_or(start)), if next.is_some() => {
-                passes = turns.next().is_some_and(|turn| turn.passes);
-            }
-            () = gate.woken(0) => sleep(Duration::from_millis(rng.u64(1..300))).await,
-        }
-        let failure = Failure { class: Class::NotReady, reason: "not yet".to_owned(), hint: None };
-        let result = if passes { Ok(()) } else { Err(failure) };
-        gate.report(0, result, Duration::ZERO, SystemTime::now());
-        if gate.verdict().is_open() {
-            opened.lock().unwrap().push(Instant::now());
-        }
-    }
-}
-
-fn turns(rng: &mut Rng) -> Vec<Turn> {
-    let turn = |at: u64, passes| Turn { at: Duration::from_millis(at), passes };
-    match rng.u8(0..6) {
-        0 => vec![turn(0, true)],
-        1 => vec![],
-        2 => (0..12).map(|n| turn(rng.u64(0..900) + 1_000 * n, n % 2 == 1)).collect(),
-        3 => vec![turn(0, true), turn(rng.u64(0..3_000), false), turn(rng.u64(3_000..8_000), true)],
-        _ => vec![turn(rng.u64(500..9_000), true)],
-    }
-}
-
-fn arrive(
-    house: &Arc<House<Backend>>,
-    index: usize,
-    plan: Plan,
-    weather: Weather,
-    rng: &mut Rng,
-) -> JoinHandle<Session> {
-    let now = Instant::now();
-    let passes = match (house.config.gate.mode, house.config.gate.on_timeout) {
-        (Mode::Observe | Mode::Off, _) => now,
-        (Mode::Enforce, OnTimeout::Pass) => now + house.config.gate.hold_timeout,
-        (Mode::Enforce, OnTimeout::Close) => now + Duration::from_secs(1_000_000),
-    };
-    house.upstream.may_pass.lock().unwrap().push((now, passes));
-    let window = plan.window(rng);
-    let (line, socket) = line::connect(rng, weather, window, Some(Arc::clone(&house.budget)));
-    let bytes = plan.frames.concat();
-    let glued = Bytes::copy_from_slice(&bytes[..plan.glued]);
-    let arrival = arrival(index, rng, house.config.gate.accept);
-    let (upgraded, upgrade) = oneshot::channel::<(Socket, Bytes)>();
-    let (sender, reply) = oneshot::channel();
-    let session = tokio::spawn(run(Arc::clone(house), arrival, sender, async move { upgrade.await.ok() }));
-    tokio::spawn(lead(plan, line, (socket, glued), upgraded, reply, session, rng.fork()))
+    let cut = house.drain.clone();
+    tokio::spawn(async move {
+        sleep(cut.time_to_cut()).await;
+        cut.cut();
+    });
+    began
 }
 
 /// The client's side of one session: takes the answer, plays its part.
-async fn lead(
+pub(super) async fn lead(
     plan: Plan,
     line: Line,
+    house: Arc<House<Backend>>,
     (socket, glued): (Socket, Bytes),
     upgraded: oneshot::Sender<(Socket, Bytes)>,
     reply: oneshot::Receiver<Reply>,
     session: JoinHandle<Outcome>,
     mut rng: Rng,
 ) -> Session {
+    let is_hasty = plan.manner == Manner::Hasty;
     let patience = if plan.manner == Manner::Hasty { rng.u64(0..4_000) } else { 3_600_000 };
     let reply = timeout_at(Instant::now() + Duration::from_millis(patience), reply).await;
-    let reply = reply.ok().map(|reply| reply.expect("a session that ends has answered"));
+    // A session that ends has answered, unless it was killed.
+    let reply = reply.ok().and_then(Result::ok);
     let has_101 = matches!(reply, Some(Reply::Early { .. } | Reply::Switch(_)));
     if has_101 {
-        sleep(Duration::from_millis(rng.u64(0..30))).await;
-        line.sent_elsewhere(&glued);
-        tokio::spawn(client::play(plan.clone(), line.clone(), rng.fork()));
-        let _ = upgraded.send((socket, glued));
+        sleep(Duration::from_millis(if rng.u8(0..10) == 0 { rng.u64(0..1_500) } else { rng.u64(0..30) })).await;
+        if rng.u8(0..40) == 0 {
+            // It went before its 101 was through.
+            line.end(Ending::Reset);
+            drop((upgraded, socket));
+        } else {
+            line.sent_elsewhere(&glued);
+            tokio::spawn(client::play(plan.clone(), line.clone(), rng.fork()));
+            let _ = upgraded.send((socket, glued));
+        }
     } else {
         drop((upgraded, socket));
     }
-    let outcome = session.await.unwrap();
-    Session { plan, line, reply, outcome, ended: Instant::now() }
+    let outcome = match session.await {
+        Ok(outcome) => Some(outcome),
+        Err(error) if error.is_cancelled() => None,
+        Err(error) => resume_unwind(error.into_panic()),
+    };
+    assert!(outcome.is_none() || reply.is_some() || is_hasty, "a session that ends has answered");
+    Session { house, plan, line, reply, outcome, ended: Instant::now() }
 }
 
-fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
+pub(super) fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
     let request = Request::builder().uri("/ws").header(SESSION, index.to_string());
     let early = match accept {
         Accept::Deferred => Err(Deferral::Policy),
@@ -192,7 +221,7 @@ fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
     }
 }
 
-fn weather(rng: &mut Rng) -> Weather {
+pub(super) fn weather(rng: &mut Rng) -> Weather {
     Weather {
         stall_one_in: [0, 0, 3, 10][rng.usize(..4)],
         stall: Duration::from_millis([0, 5, 50][rng.usize(..3)]),
@@ -200,24 +229,8 @@ fn weather(rng: &mut Rng) -> Weather {
     }
 }
 
-fn house(config: Config, weather: Weather, rng: &mut Rng) -> Arc<House<Backend>> {
-    let metrics = Metrics::new();
-    let gate = Gate::new(&config.upstream.checks, config.gate.release_concurrency, Arc::clone(&metrics));
-    let upstream = Backend {
-        gate: gate.clone(),
-        weather,
-        confirm: config.gate.confirm.clone().filter(|_| config.gate.mode == Mode::Enforce),
-        refuses_one_in: [2, 5, 100][rng.usize(..3)],
-        rng: Mutex::new(rng.fork()),
-        dials: Arc::default(),
-        may_pass: Arc::default(),
-        opened: Arc::default(),
-    };
-    Arc::new(House::new(config, gate, metrics, upstream))
-}
-
-fn configuration(rng: &mut Rng) -> Config {
-    let mut config = usual_configuration();
+pub(super) fn configuration(rng: &mut Rng) -> Config {
+    let mut config = USUAL.with(Config::clone);
     config.gate.accept = [Accept::Auto, Accept::Early, Accept::Deferred][rng.usize(..3)];
     config.gate.hold_timeout = Duration::from_secs([2, 8, 30][rng.usize(..3)]);
     config.gate.on_timeout = if rng.u8(0..4) == 0 { OnTimeout::Pass } else { OnTimeout::Close };

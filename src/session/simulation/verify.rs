@@ -4,8 +4,10 @@ use super::{
     backend::{self, Dialed, Reaction},
     client::{Last, Manner},
     frames::{self, CLOSE, Frame, PING, PONG, TEXT},
+    heard,
     line::Ending,
     scene::{Scene, Session},
+    world::CPU_STOPPED,
 };
 use crate::{
     config::{Config, Mode},
@@ -42,6 +44,7 @@ const SPLICE_PIECE: usize = 64 << 10;
 /// One session's two streams, taken apart.
 struct Streams<'s> {
     session: &'s Session,
+    outcome: Outcome,
     dialed: Option<&'s Dialed>,
     /// All that the client sent, and as far as readygate has read it.
     client: Vec<u8>,
@@ -71,38 +74,48 @@ struct Told {
 pub(super) fn scene(scene: &Scene) {
     for (index, session) in scene.sessions.iter().enumerate() {
         let dialed = scene.dials.iter().rfind(|dial| dial.session == index && dial.line.is_some());
-        let streams = Streams::new(session, dialed);
+        assert!(session.line.log().dropped, "the client's stream outlives its session");
+        let Some(outcome) = session.outcome else { continue };
+        let streams = Streams::new(session, outcome, dialed);
         let answered = streams.check_upstream();
         let told = streams.told();
         streams.check_pongs(&told, &answered);
         streams.check_close(&told);
         streams.check_reply();
-        streams.check_notices(&scene.house.config);
-        streams.check_mode(&scene.house.config);
+        streams.check_notices(&session.house.config);
+        streams.check_mode(&session.house.config);
         streams.check_agreement(&told);
         streams.check_loss(&told, scene);
-        streams.check_memory(scene);
+        streams.check_memory();
+        heard::session(session, outcome, dialed, told.relayed, scene);
     }
     books(scene);
+    gates(scene);
 }
 
 /// The numbers are back where they were, and every session is counted once.
 fn books(scene: &Scene) {
     let house = &scene.house;
-    let books = house.metrics.books();
+    let (books, (before, outcomes)) = (house.metrics.books(), &scene.before);
     assert_eq!(books.received, books.delivered + books.refused, "ledger: {books:?}");
-    assert_eq!(books.imbalances, 0);
+    assert_eq!(books.imbalances, before.imbalances);
     assert_eq!((books.held_bytes, books.held_frames), (0, 0), "{books:?}");
     assert_eq!((house.budget.bytes(), house.budget.sessions()), (0, 0));
     assert_eq!(house.registry.count(), 0);
     assert!(house.metrics.sessions().iter().all(|(_, count)| *count == 0), "{:?}", house.metrics.sessions());
-    assert_eq!(house.metrics.outcomes(), scene.sessions.len() as u64);
+    assert_eq!(house.metrics.outcomes() - outcomes, scene.sessions.len() as u64);
+}
+
+/// Nobody waits at a gate any more, and nobody has kept a turn.
+fn gates(scene: &Scene) {
+    assert_eq!(scene.gates.turns_taken(), 0, "a turn is not given back");
+    assert!(!scene.gates.are_waited_for(), "somebody still waits");
+    assert!(scene.gates.former_are_over(), "a gate that was replaced does not end");
 }
 
 impl<'s> Streams<'s> {
-    fn new(session: &'s Session, dialed: Option<&'s Dialed>) -> Self {
+    fn new(session: &'s Session, outcome: Outcome, dialed: Option<&'s Dialed>) -> Self {
         let log = session.line.log();
-        assert!(log.dropped, "the client's stream outlives its session");
         let (upstream, answers) = dialed.and_then(|dial| dial.line.as_ref()).map_or_else(Default::default, |line| {
             let log = line.log();
             assert!(log.dropped, "the upstream's stream outlives its session");
@@ -111,7 +124,7 @@ impl<'s> Streams<'s> {
         let (client, told) = (log.sent.clone(), log.taken.clone());
         let confirmation = dialed.and_then(|dial| dial.line.as_ref()?.log().confirmation);
         let confirms = confirmation.map(|confirmation| confirmation.after);
-        Self { session, dialed, client, read: log.read, upstream, answers, told, confirms }
+        Self { session, outcome, dialed, client, read: log.read, upstream, answers, told, confirms }
     }
 
     /// The upstream has the client's bytes in order, but for the pings and pongs at the front that readygate took itself.
@@ -154,7 +167,7 @@ impl<'s> Streams<'s> {
             }
             assert_eq!((close.close_code(), rest.len()), (Some(1012), 0), "{close:?}");
             assert!(close.raw[1] & 0x80 != 0, "a Close to the upstream without a mask");
-            assert_eq!(self.session.outcome, Outcome::Drained);
+            assert_eq!(self.outcome, Outcome::Drained);
         }
     }
 
@@ -164,7 +177,7 @@ impl<'s> Streams<'s> {
         let same = |frame: &Frame| frame.opcode == CLOSE && frame.close_code() == close.close_code();
         let closes = |stream: &[u8]| frames::split(stream).0.iter().any(same);
         assert!(close.raw[1] & 0x80 != 0, "a Close to the upstream without a mask");
-        match self.session.outcome {
+        match self.outcome {
             Outcome::Unconfirmed => assert!(closes(&self.answers), "{close:?} answers nothing"),
             Outcome::ClientGone => assert!(closes(&self.client), "{close:?} says what the client did not"),
             Outcome::Drained => assert_eq!(close.close_code(), Some(1012)),
@@ -258,20 +271,20 @@ impl<'s> Streams<'s> {
         assert_eq!(close.opcode, CLOSE, "the client got what nobody sent: {close:?}");
         assert!(told.cut_short == 0, "bytes after a Close");
         assert!(!upstream_closed, "a second Close");
-        if self.session.outcome == Outcome::ClientGone {
+        if self.outcome == Outcome::ClientGone {
             let echoes = frames::split(&self.client).0.iter().any(|f| f.close_code() == close.close_code());
             assert!(echoes, "a Close that echoes nothing: {close:?}");
             return;
         }
         let code = close.close_code().expect("a Close of ours has a code");
         assert!(OURS.contains(&code), "code {code}");
-        let codes = &[expected_code(self.session.outcome), Some(1012).filter(|_| self.dialed.is_some())];
-        assert!(codes.contains(&Some(code)), "code {code} for {:?}", self.session.outcome);
+        let codes = &[expected_code(self.outcome), Some(1012).filter(|_| self.dialed.is_some())];
+        assert!(codes.contains(&Some(code)), "code {code} for {:?}", self.outcome);
     }
 
     /// Before the 101 the answer is what the outcome says.
     fn check_reply(&self) {
-        match (&self.session.reply, self.session.outcome) {
+        match (&self.session.reply, self.outcome) {
             (None, outcome) => assert_eq!(outcome, Outcome::ClientGone),
             (Some(Reply::Decline(response)), outcome) => {
                 assert_eq!(outcome, Outcome::UpstreamRefused(response.status()));
@@ -299,7 +312,7 @@ impl<'s> Streams<'s> {
         if config.gate.mode != Mode::Enforce {
             assert!(!matches!(self.session.reply, Some(Reply::Early { .. })), "accepted early");
             let of_a_hold = [Outcome::HoldTimeout, Outcome::HoldFull, Outcome::TooMany, Outcome::ClientSilent];
-            assert!(!of_a_hold.contains(&self.session.outcome), "{:?}", self.session.outcome);
+            assert!(!of_a_hold.contains(&self.outcome), "{:?}", self.outcome);
         }
     }
 
@@ -318,24 +331,24 @@ impl<'s> Streams<'s> {
         let has_101 = matches!(self.session.reply, Some(Reply::Early { .. } | Reply::Switch(_)));
         let lost = data_frames(&self.client[..self.read]) > data_frames(&self.upstream);
         let told_by_upstream = frames::split(&self.answers[..told.relayed]).0.iter().any(|f| f.opcode == CLOSE);
-        let must_tell = lost || expected_code(self.session.outcome).is_some();
+        let must_tell = lost || expected_code(self.outcome).is_some();
         if !has_101 || !must_tell || told.close.is_some() || told_by_upstream {
             return;
         }
         let log = self.session.line.log();
         let plan = &self.session.plan;
         let is_gone = log.ending == Some(Ending::Reset) || plan.manner == Manner::Dumb;
-        let reads = plan.manner != Manner::Deaf && plan.manner != Manner::Slow;
+        let reads = !matches!(plan.manner, Manner::Deaf | Manner::Slow | Manner::Vanishing);
         let inside_frame = told.relayed > 0 && {
             let rest = frames::split(&self.answers[..told.relayed]).1;
             !rest.is_empty()
         };
         let leaves_inside =
             self.dialed.is_some_and(|dial| matches!(dial.reaction, Reaction::Joins(backend::Manner::LeavesInside)));
-        let is_cut = self.session.ended >= scene.cut_at;
+        let is_cut = scene.is_cut(self.session) || scene.happened.contains(&CPU_STOPPED);
         let after_close = self.closes_then_sends();
         let excused = is_gone || !reads || inside_frame || leaves_inside || is_cut || after_close;
-        assert!(excused, "frames are lost and the client was not told: {:?}", self.session.outcome);
+        assert!(excused, "frames are lost and the client was not told: {:?}", self.outcome);
     }
 
     /// What a client sends after its own Close need not be delivered.
@@ -347,12 +360,12 @@ impl<'s> Streams<'s> {
     }
 
     /// What was read and not passed on is bounded by the hold, or by a piece of the splice.
-    fn check_memory(&self, scene: &Scene) {
-        let hold = scene.house.config.hold.connection_bytes;
+    fn check_memory(&self) {
+        let hold = self.session.house.config.hold.connection_bytes;
         let most = if self.dialed.is_some() { hold.max(SPLICE_PIECE) } else { hold };
         let control: usize =
             frames::split(&self.client).0.iter().filter(|frame| !frame.is_data()).map(|frame| frame.raw.len()).sum();
-        let is_read_to_drop = expected_code(self.session.outcome).is_some() || self.session.plan.last != Last::Stay;
+        let is_read_to_drop = expected_code(self.outcome).is_some() || self.session.plan.last != Last::Stay;
         let kept = self.read.saturating_sub(self.upstream.len() + control);
         assert!(is_read_to_drop || kept <= most + BESIDE_THE_HOLD, "{kept} bytes kept of {most}");
     }

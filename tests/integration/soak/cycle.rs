@@ -26,7 +26,7 @@ const MESSAGES: usize = 3;
 const PLAIN: usize = 10;
 
 /// In one of so many cycles a process is drained: it takes its time.
-const DRAIN_EVERY: usize = 4;
+const DRAIN_EVERY: usize = 6;
 
 /// Open and held clients of that process.
 const DRAINED: usize = 5;
@@ -36,7 +36,7 @@ const DRAINING: &str = r#"
 upstream.check = "/ready"
 dependencies.never.check = "tcp://127.0.0.1:1"
 routes = [{ path = "/held", depends_on = ["never"] }, { path = "*", depends_on = [] }]
-drain.timeout = "6s"
+drain.timeout = "8s"
 "#;
 
 /// What a client is told by a Close when its backend goes: 1012, or 1014 where the handshake was under way.
@@ -73,12 +73,14 @@ struct Cycle<'a> {
 /// One cycle with some `sessions` in all; adds to `tally` what its clients did, and tells what the process has at rest.
 pub(crate) async fn run(service: &mut Service, sessions: usize, base: Option<&Figures>, tally: &mut Tally) -> Figures {
     let each = (sessions / KINDS).max(1);
-    let replaced = tally.cycles.is_multiple_of(DRAIN_EVERY).then(|| tokio::spawn(drained()));
+    let is_replaced = tally.cycles.is_multiple_of(DRAIN_EVERY);
     tally.cycles += 1;
-    let fates = outages(service, each).await;
-    if let Some(replaced) = replaced {
-        replaced.await.unwrap();
-    }
+    let replaced = async {
+        if is_replaced {
+            drained().await;
+        }
+    };
+    let (fates, ()) = tokio::join!(outages(service, each), replaced);
     let told = fates.iter().filter(|fate| **fate != Fate::Whole).count();
     tally.amid = [tally.amid[0] + fates.len() - told, tally.amid[1] + told];
     let figures = service.at_rest(base).await;

@@ -1,0 +1,87 @@
+//! What a stranger's headers must not do to the handshake, held to a second reading of RFC 6455 §4.2.1.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderName, HeaderValue, Method, Request, Version, request};
+
+use super::upgrade::{Examined, early, examine};
+use crate::config::{Accept, AllowedOrigins, Config, Environment};
+
+thread_local! {
+    static CONFIG: Config = Config::parse("upstream.url = 'http://localhost:1'", "proxy.toml", &Environment::with_variables([])).unwrap();
+}
+
+/// A handshake is taken for a good one exactly where it is one, and nobody of another origin is accepted early.
+pub(crate) fn handshake(data: &[u8]) {
+    let Some(request) = request(data) else { return };
+    let lines = |name: &str| -> Vec<Vec<u8>> {
+        request.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+    };
+    let names = |name: &str, token: &[u8]| {
+        lines(name)
+            .iter()
+            .any(|line| line.split(|byte| *byte == b',').any(|item| trim(item).eq_ignore_ascii_case(token)))
+    };
+    let one = |name: &str| match lines(name).as_slice() {
+        [line] => Some(trim(line).to_vec()),
+        _ => None,
+    };
+    let is_websocket = names("upgrade", b"websocket");
+    let is_good = request.method == Method::GET
+        && request.version >= Version::HTTP_11
+        && names("connection", b"upgrade")
+        && lines("transfer-encoding").is_empty()
+        && lines("content-length").first().is_none_or(|length| length == b"0")
+        && one("sec-websocket-version").as_deref() == Some(b"13")
+        && one("sec-websocket-key").is_some_and(|key| is_key(&key));
+    match examine(&request) {
+        Examined::Plain => assert!(!is_websocket),
+        Examined::WebSocket(_) => assert!(is_websocket && is_good, "{request:?}"),
+        Examined::Malformed(_) => assert!(is_websocket && !is_good, "{request:?}"),
+    }
+    let mut policy = CONFIG.with(|config| config.gate.clone());
+    policy.accept = Accept::Early;
+    policy.allowed_origins =
+        AllowedOrigins::Listed { same_host: true, origins: vec!["https://good.example".to_owned()].into() };
+    let is_early = early(&request, &policy, false).is_ok();
+    if is_early && !lines("origin").is_empty() {
+        let origin = one("origin").expect("one Origin").to_ascii_lowercase();
+        let host = one("host").unwrap_or_default().to_ascii_lowercase();
+        let is_of_host = !host.is_empty() && origin.windows(name(&host).len()).any(|part| part == name(&host));
+        assert!(origin == b"https://good.example" || is_of_host, "{request:?}");
+    }
+}
+
+/// A host without its port.
+fn name(host: &[u8]) -> &[u8] {
+    let port = host.iter().rposition(|byte| *byte == b':').filter(|at| !host[*at..].contains(&b']'));
+    &host[..port.unwrap_or(host.len())]
+}
+
+/// A key is 16 bytes; base64 leaves some bits of its last digit unsaid, and nobody must mind them.
+fn is_key(key: &[u8]) -> bool {
+    let Some(digits) = key.strip_suffix(b"==").filter(|digits| digits.len() == 22) else { return false };
+    STANDARD.decode([&digits[..21], b"A=="].concat()).is_ok_and(|bytes| bytes.len() == 16)
+        && (digits[21].is_ascii_alphanumeric() || b"+/".contains(&digits[21]))
+}
+
+fn trim(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+/// Two bytes for the method and the version, then a header a line. What no server would parse is left out.
+fn request(data: &[u8]) -> Option<request::Parts> {
+    let (&[method, version], head) = data.split_first_chunk()?;
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = if method.is_ascii_uppercase() { Method::POST } else { Method::GET };
+    parts.version = if version.is_ascii_uppercase() { Version::HTTP_10 } else { Version::HTTP_11 };
+    for line in head.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let named = HeaderName::from_bytes(&line[..colon]).ok();
+        let valued = HeaderValue::from_bytes(trim(&line[colon + 1..])).ok();
+        if let (Some(name), Some(value)) = (named, valued) {
+            parts.headers.append(name, value);
+        }
+    }
+    Some(parts)
+}

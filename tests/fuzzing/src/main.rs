@@ -1,0 +1,12 @@
+//! libFuzzer around the targets of `readygate::fuzz`; the environment variable `READYGATE_FUZZ` names one.
+#![no_main]
+
+use std::sync::LazyLock;
+
+static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+    let name = std::env::var("READYGATE_FUZZ").unwrap_or_default();
+    let known = readygate::fuzz::TARGETS.iter().find(|(known, _)| *known == name);
+    known.unwrap_or_else(|| panic!("no target {name:?}")).1
+});
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| TARGET(data));
