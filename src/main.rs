@@ -117,6 +117,9 @@ async fn serve(config: Config, watch: Watch) -> Result<(), StartError> {
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
+    if let Err(error) = descriptors::make_room() {
+        tracing::warn!(%error, "there is no room for open files beforehand: sessions stall where it is made");
+    }
     let app = App::new(config)?.watching(watch);
     if let (Ok(public), Ok(admin)) = (app.public_address(), app.admin_address()) {
         let open_files = Share::here().limit;
