@@ -20,7 +20,8 @@
 //! - [`config`] is what the operator asked for.
 //!
 //! Above the row stand [`app`], which builds the parts and stops them in order, [`reload`], which looks after the
-//! configuration's file, [`admin`], the private port, and [`cli`], the commands.
+//! configuration's file, [`admin`], the private port, and [`cli`], the commands. Only for tests there is
+//! [`fuzz`](#fuzz), which throws bytes at whatever reads those of strangers.
 
 pub mod app;
 pub mod cli;

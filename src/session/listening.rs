@@ -136,8 +136,7 @@ where
 
     /// Passes a piece on and looks at it.
     fn hear(&mut self, piece: &[u8]) -> Option<Input> {
-        let confirmed = self.watch.look(piece);
-        let confirmed = if self.waived { Some(self.client.outbox().until_boundary(piece)) } else { confirmed };
+        let confirmed = if self.waived { Some(self.look_to_boundary(piece)) } else { self.watch.look(piece) };
         let (heard, rest) = piece.split_at(confirmed.unwrap_or(piece.len()));
         self.client.pass(heard);
         let outbox = self.client.outbox();
@@ -152,6 +151,13 @@ where
         }
         self.joined.early = rest.to_vec().into();
         Some(Input::Confirmed)
+    }
+
+    /// What lies behind the boundary is not heard: whether a message is under way is asked of the place where it stops.
+    fn look_to_boundary(&mut self, piece: &[u8]) -> usize {
+        let end = self.client.outbox().until_boundary(piece);
+        self.watch.look(&piece[..end]);
+        end
     }
 
     fn lost(&self) -> Input {

@@ -141,6 +141,20 @@ async fn a_waiver_takes_effect_at_the_next_place_between_two_frames() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiver_between_the_fragments_of_a_message_is_inside_it_though_its_end_has_been_read() {
+    let mut scene = fixture(b"", ROOMY);
+    let (mut first, mut last) = (text(b"un"), text(b"der way"));
+    first[0] &= 0x7f;
+    last[0] &= 0xf0;
+    scene.backend.write_all(&first[..3]).await.unwrap();
+    assert_eq!(scene.settle().await, None);
+    scene.listening.waive();
+    scene.backend.write_all(&[&first[3..], &last].concat()).await.unwrap();
+    assert_eq!(scene.settle().await, Some(Input::Confirmed));
+    assert!(!scene.listening.is_between_messages(), "a notice would go inside the message");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_ends_or_sends_no_frames_is_lost_where_it_stands() {
     for (bytes, between_frames) in [(text(b"whole"), true), (text(b"half")[..3].to_vec(), false)] {
         let mut scene = fixture(&bytes, ROOMY);

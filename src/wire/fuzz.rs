@@ -1,4 +1,4 @@
-//! What a stranger's bytes must not do to the wire, held to a second reading of RFC 6455 that knows nothing of pieces.
+//! What a stranger's bytes must not do to the wire, held to a second reading of RFC 6455 that knows nothing of pieces. PURE.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{
