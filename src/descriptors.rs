@@ -70,7 +70,7 @@ pub fn raise() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes room in the kernel's table of this process for all files it may open, [`ROOM`] at most. Left alone the table
+/// Makes room in the kernel's table of this process for all files it may open, `ROOM` at most. Left alone the table
 /// doubles when it is full, and where threads share it that waits until every CPU has been elsewhere once
 /// (`synchronize_rcu` in `expand_fdtable`): 6 to 9 ms in which a worker and all its sessions stand still, at the 257th file
 /// in the middle of a release.

@@ -5,6 +5,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 /// The crate's own name, as `main.rs` says it.
 const CRATE: &str = "readygate";
 
+/// What stands before code that is in no program, as tokens.
+const TEST_ATTRIBUTES: [&[&str]; 2] = [
+    &["#", "[", "cfg", "(", "test", ")", "]"],
+    &["#", "[", "cfg", "(", "any", "(", "test", ",", "fuzzing", ")", ")", "]"],
+];
+
 /// A file of `src`.
 pub(super) struct Source {
     /// Relative to `src`, with slashes.
@@ -13,7 +19,7 @@ pub(super) struct Source {
     pub(super) lines: usize,
     /// Its leading `//!` lines.
     pub(super) doc: String,
-    /// Whether another file declares it under `#[cfg(test)]`.
+    /// Whether another file declares it for tests or fuzzing alone.
     pub(super) is_test: bool,
     tokens: Vec<Token>,
     /// As many flags as tokens: whether each lies under `#[cfg(test)]`.
@@ -92,10 +98,13 @@ impl Source {
         self.doc.split(|c: char| !c.is_alphanumeric()).any(|word| word == "PURE")
     }
 
-    /// Names behind `mod`, for lib.rs.
+    /// Names behind `mod` outside of tests, for lib.rs.
     pub(super) fn declared_modules(&self) -> BTreeSet<String> {
-        let pairs = self.tokens.windows(3);
-        pairs.filter(|t| t[0].text == "mod" && t[2].text == ";").map(|t| t[1].text.clone()).collect()
+        let programs = (0..self.tokens.len()).filter(|at| !self.under_test[*at]);
+        programs
+            .filter(|at| self.is(*at, "mod") && self.is(at + 2, ";"))
+            .map(|at| self.tokens[at + 1].text.clone())
+            .collect()
     }
 
     /// Top-level modules that paths outside of tests begin with, each with its line.
@@ -224,12 +233,12 @@ fn closing(tokens: &[Token], opening: usize) -> usize {
 /// Flags the items that follow a `#[cfg(test)]`.
 fn under_test(tokens: &[Token]) -> Vec<bool> {
     let mut flags = vec![false; tokens.len()];
-    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
     for at in 0..tokens.len() {
-        let rest = tokens[at..].iter().map(|token| token.text.as_str());
-        if !rest.take(attribute.len()).eq(attribute) {
-            continue;
-        }
+        let begins_with = |attribute: &&&[&str]| {
+            let rest = tokens[at..].iter().map(|token| &token.text);
+            rest.take(attribute.len()).eq(attribute.iter())
+        };
+        let Some(attribute) = TEST_ATTRIBUTES.iter().find(begins_with) else { continue };
         let item = at + attribute.len();
         let semicolon = || (item..tokens.len()).find(|at| tokens[*at].text == ";").unwrap_or(item);
         // A grouped `use` has a brace of its own; its end is the semicolon all the same.
