@@ -130,7 +130,7 @@ impl<'s> Streams<'s> {
     /// The upstream has the client's bytes in order, but for the pings and pongs at the front that readygate took itself.
     /// Returns the pings among those.
     fn check_upstream(&self) -> Vec<Frame> {
-        let (sent, tail) = frames::split(&self.client);
+        let (sent, tail) = frames::split(&self.client[..self.read]);
         let (mut left, mut answered, mut passed_control) = (self.upstream.as_slice(), Vec::new(), false);
         let mut closed = false;
         for frame in sent {
