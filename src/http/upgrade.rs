@@ -139,8 +139,8 @@ fn is_same_host(origin: &str, headers: &HeaderMap, secure: bool) -> bool {
     let Some(host) = one(headers, header::HOST) else { return false };
     let default = |https: bool| if https { 443 } else { 80 };
     let asked = host.to_ascii_lowercase();
-    let (origin_host, origin_port) = split_port(authority);
-    let (host, port) = split_port(&asked);
+    let Some((origin_host, origin_port)) = split_port(authority) else { return false };
+    let Some((host, port)) = split_port(&asked) else { return false };
     let origin_port = origin_port.unwrap_or_else(|| default(scheme == "https"));
     let port_agrees = match port {
         Some(port) => port == origin_port,
@@ -149,10 +149,11 @@ fn is_same_host(origin: &str, headers: &HeaderMap, secure: bool) -> bool {
     !host.is_empty() && origin_host == host && port_agrees
 }
 
-fn split_port(authority: &str) -> (&str, Option<u16>) {
+/// None where what stands behind the last colon is no port: two things that nobody can read are not the same.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-        Some(_) | None => (authority, None),
+        Some((host, port)) if !port.ends_with(']') => Some((host, Some(port.parse().ok()?))),
+        Some(_) | None => Some((authority, None)),
     }
 }
 

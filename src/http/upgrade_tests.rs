@@ -147,3 +147,14 @@ fn a_subprotocol_is_answered_in_the_operators_order_or_not_early_at_all() {
 fn a_deferring_policy_defers_everybody() {
     assert_eq!(early(&parts(&GOOD), &policy(Accept::Deferred, &[]), true), Err(Deferral::Policy));
 }
+
+#[test]
+fn what_has_a_port_that_nobody_can_read_is_not_of_the_same_host() {
+    for (host, origin) in
+        [("a.example:x", "https://a.example:y"), ("[::7]>8", "http://[::0x"), ("a.example", "https://a.example:")]
+    {
+        let mut request = good_and(&[("origin", origin)]);
+        request.headers.insert(header::HOST, HeaderValue::from_static(host));
+        assert!(early(&request, &policy(Accept::Auto, &[]), true).is_err(), "{origin} at {host}");
+    }
+}

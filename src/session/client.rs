@@ -122,6 +122,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     pub(super) fn take(&mut self, bytes: &[u8]) -> Option<Input> {
         let taken = self.lease.grow(bytes.len());
         if taken < bytes.len() {
+            self.lease.settle(self.hold.memory());
             return Some(Input::Full);
         }
         self.keep(bytes, taken)

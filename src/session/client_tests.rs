@@ -273,3 +273,10 @@ proptest! {
         prop_assert_eq!(got, expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_came_with_the_request_and_find_no_room_take_none() {
+    let mut held = fixture(|limits| limits.total_bytes = 10);
+    assert_eq!(held.client.take(&text(b"0123456789")), Some(Input::Full));
+    assert_eq!(held.budget.bytes(), 0);
+}
