@@ -5,13 +5,12 @@ use std::time::SystemTime;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    sync::Semaphore,
     task::JoinHandle,
 };
 
 use super::*;
 use crate::{
-    admin::{server::connection, tests},
+    admin::{crowd::Crowd, server::connection, tests},
     gate::{Class, Failure},
 };
 
@@ -29,7 +28,7 @@ struct Reader {
 impl Reader {
     async fn open(view: &Arc<View>, buffer: usize, shutdown: &CancellationToken) -> Self {
         let (mut stream, server) = duplex(buffer);
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let place = Crowd::new(1).enter().await;
         let served = tokio::spawn(connection(server, [127, 0, 0, 1].into(), Arc::clone(view), shutdown.clone(), place));
         stream.write_all(ASK).await.unwrap();
         Self { stream, read: String::new(), served }

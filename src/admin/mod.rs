@@ -9,6 +9,7 @@
 //! operator's hand on the gate and take it off, `POST /reload` has the configuration's file looked at, `POST /drain` begins
 //! the drain.
 
+mod crowd;
 mod events;
 mod order;
 mod page;

@@ -1,6 +1,15 @@
 //! Connections of the admin port: few, short, and none for ever.
 
-use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -9,13 +18,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     View,
+    crowd::{Crowd, Place},
     events::{self, Events, Line},
     routes,
 };
@@ -40,13 +49,14 @@ const GRACE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on `listener`, on `most` connections at a time, until `shutdown`, then ends the answers under way and returns, 1 s
-/// later at most. Probes and scrapers need a handful; more wait in the listener's backlog.
+/// later at most. Probes and scrapers need a handful; when there are more, whoever has waited longest for a request makes
+/// room, and while none does the rest waits in the listener's backlog.
 pub async fn serve(listener: TcpListener, view: Arc<View>, most: usize, shutdown: CancellationToken) {
-    let (places, connections) = (Arc::new(Semaphore::new(most)), TaskTracker::new());
+    let (crowd, connections) = (Crowd::new(most), TaskTracker::new());
     let accepting = async {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Some((stream, peer)) = accept(&listener).await else { continue };
+            let place = crowd.enter().await;
             connections.spawn(connection(stream, peer, Arc::clone(&view), shutdown.clone(), place));
         }
     };
@@ -88,28 +98,40 @@ async fn over(line: &Line, shutdown: &CancellationToken) {
 }
 
 /// Answers what comes on `stream`, until the client or the connection's time is through.
-pub(super) async fn connection<S>(
-    stream: S,
-    peer: IpAddr,
-    view: Arc<View>,
-    shutdown: CancellationToken,
-    place: OwnedSemaphorePermit,
-) where
+pub(super) async fn connection<S>(stream: S, peer: IpAddr, view: Arc<View>, shutdown: CancellationToken, place: Place)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let line = Line::new(shutdown.clone());
+    let [begun, answered] = [0, 0].map(AtomicUsize::new);
     let service = service_fn(|request| {
-        let (view, line) = (&view, &line);
-        async move { Ok::<_, Infallible>(answer(view, request, line, peer).await) }
+        let (view, line, answered) = (&view, &line, &answered);
+        begun.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let answer = answer(view, request, line, peer).await;
+            answered.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
+    let idle = || {
+        let answered = answered.load(Ordering::Relaxed);
+        (begun.load(Ordering::Relaxed) == answered && !line.is_listening()).then_some(answered)
+    };
+    let end = async {
+        tokio::select! {
+            () = over(&line, &shutdown) => {}
+            () = place.wanted(idle) => {}
+        }
+    };
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.max_header_size(HEADER_BYTES).max_buf_size(BUFFER_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let result = tokio::select! {
+        biased;
         result = connection.as_mut() => result,
         () = line.stuck() => Ok(()),
-        () = over(&line, &shutdown) => {
+        () = end => {
             connection.as_mut().graceful_shutdown();
             timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
@@ -135,8 +157,11 @@ mod tests {
     /// A connection without a socket, so that the clock may be paused.
     fn connected(buffer: usize) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(buffer);
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (client, tokio::spawn(connection(server, [127, 0, 0, 1].into(), view(), CancellationToken::new(), place)))
+        let serving = async {
+            let place = Crowd::new(1).enter().await;
+            connection(server, [127, 0, 0, 1].into(), view(), CancellationToken::new(), place).await;
+        };
+        (client, tokio::spawn(serving))
     }
 
     /// Fails, rather than hangs, where a limit is missing.
@@ -171,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_waits_until_another_ends() {
+    async fn whoever_has_waited_longest_for_a_request_makes_room_for_one_who_asks() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, view(), PLACES, CancellationToken::new()));
@@ -181,14 +206,13 @@ mod tests {
             ask(&mut stream).await;
             streams.push(stream);
         }
-        let mut waiting = TcpStream::connect(address).await.unwrap();
-        waiting.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        // On this one thread, a server that took the connection would have answered during these turns.
-        for stream in &mut streams {
+        ask(&mut streams[0]).await;
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        timeout(HEADER_TIMEOUT / 2, ask(&mut probe)).await.expect("an idle connection kept a probe out");
+        assert_eq!(streams[1].read(&mut [0; 1]).await.unwrap(), 0, "the one that has waited longest");
+        ask(&mut streams[0]).await;
+        for stream in &mut streams[2..] {
             ask(stream).await;
         }
-        assert_eq!(waiting.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-        drop(streams.pop());
-        assert!(waiting.read(&mut [0; 512]).await.unwrap() > 0);
     }
 }
