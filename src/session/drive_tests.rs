@@ -42,7 +42,7 @@ fn house() -> Arc<House<Unwilling>> {
 
 fn arrival() -> Arrival {
     Arrival {
-        request: Request::new(()).into_parts().0,
+        request: Box::new(Request::new(()).into_parts().0),
         accept: HeaderValue::from_static("accept"),
         early: Ok(None),
         route: 0,

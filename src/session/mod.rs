@@ -1,14 +1,14 @@
 //! One client WebSocket from arrival to outcome.
 //!
 //! `state` decides on each `event`, `drive` and its `steps` obey, `passage` is what is left once the streams are
-//! joined, `books` keeps the record, `client` is the accepted client while it is held, `outbox` what it has to take, and `compact` its request; `listening` is the session whose
+//! joined, `books` keeps the record, `client` is the accepted client while it is held, `outbox` what it has to take, `asked` its request; `listening` is the session whose
 //! upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
 //! `registry` lets others look, `deferral` says why a client was not accepted early, `gating` for whom the gate counts,
 //! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what its messages say, and `telling` when.
 
+mod asked;
 mod books;
 mod client;
-mod compact;
 mod confirm;
 pub mod deferral;
 mod drive;
@@ -27,6 +27,8 @@ mod policy_tests;
 pub mod registry;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod size_tests;
 pub mod standing;
 pub mod state;
 mod steps;
@@ -113,7 +115,7 @@ impl<U> House<U> {
 #[derive(Debug)]
 pub struct Arrival {
     /// The request as it goes to the upstream.
-    pub request: request::Parts,
+    pub request: Box<request::Parts>,
     /// The Sec-WebSocket-Accept that belongs to its key.
     pub accept: HeaderValue,
     /// The subprotocol that an early accept answers, or why there can be none.

@@ -5,14 +5,14 @@ mod confirming;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, header, response};
+use http::{HeaderValue, header, response};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Arrival, ClientStream, Reply,
+    ClientStream, Reply,
     client::Client,
-    compact::compact,
-    drive::{Drive, Leg, blockers},
+    deferral::Deferral,
+    drive::{Boxed, Drive, Leg, blockers},
     event::{Input, Patience},
     outcome::Outcome,
     passage::Passage,
@@ -20,7 +20,7 @@ use super::{
     state::State,
 };
 use crate::{
-    gate::Permit,
+    gate::{Lane, Permit},
     hold::{Hold, head},
     splice::Splice,
     telemetry::metrics::Side,
@@ -34,17 +34,14 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.was_held = true;
         self.permit = None;
         if self.lease.is_none() && !self.machine.is_accepted() {
-            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
+            self.lease = head::place(&self.books.house.budget, self.asked.weight());
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
             self.accept_early();
         }
         let (lane, seq, pause) = (self.lane.clone(), self.books.seq, self.pause(refusals));
-        self.turn = Some(Box::pin(async move {
-            rest(pause).await;
-            lane.turn(seq).await
-        }));
+        self.turn = Some(after(pause, turn(lane, seq)));
     }
 
     /// The gate was wrong: nothing listens.
@@ -55,7 +52,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     fn accept_early(&mut self) {
-        let subprotocol = match &self.arrival.early {
+        let subprotocol = match &self.early {
             Ok(subprotocol) => subprotocol.clone(),
             Err(why) => {
                 self.books.house.metrics.session_deferred(why.label());
@@ -63,9 +60,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             }
         };
         self.machine.accept();
-        compact(&mut self.arrival.request);
+        self.asked.rest();
         let standing = Standing::held(&self.lane.verdict());
-        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
+        self.reply(Reply::Early { accept: self.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -79,17 +76,15 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if failures > 0 {
             self.books.house.metrics.dial_retried();
         }
-        let mut request = self.arrival.request.clone();
+        let mut request = self.asked.request();
         if self.machine.is_accepted() {
             request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         }
-        let (house, accept, pause) = (Arc::clone(&self.books.house), self.arrival.accept.clone(), self.pause(failures));
+        let (house, accept, pause) = (Arc::clone(&self.books.house), self.accept.clone(), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
-        self.dial = Some(Box::pin(async move {
-            rest(pause).await;
-            house.upstream.dial(request, accept.to_str().unwrap_or_default()).await
-        }));
+        let dial = async move { house.upstream.dial(request, accept.to_str().unwrap_or_default()).await };
+        self.dial = Some(after(pause, dial));
     }
 
     fn pause(&self, failures: u32) -> Duration {
@@ -125,12 +120,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn connected(&mut self, joined: Joined<U::Stream>) -> Input {
         self.permit = None;
         if self.machine.is_accepted()
-            && let Err(reason) = agrees(&joined, &self.arrival)
+            && let Err(reason) = agrees(&joined, &self.early)
         {
             reason.clone_into(&mut self.books.reason);
             return Input::Mismatched;
         }
-        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
+        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.at));
         self.joined = Some(joined);
         self.pass();
         match &self.route().gate.confirm {
@@ -228,18 +223,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.splice = Some(Box::new(Splice::new(stream, joined.stream, held, unsent, &joined.early)));
     }
 
-    /// Every header is a slice of the buffer that the request was read into: together they would keep its 8 KiB for as
-    /// long as the upstream takes to confirm.
-    fn forget_request(&mut self) {
-        (self.arrival.request, ()) = Request::new(()).into_parts();
-    }
-
     /// What is left of it once its streams are joined.
     pub(super) fn into_passage(self, splice: Splice<C, U::Stream>) -> Box<Passage<C, U>> {
         let opened = self.lane.opened_at().filter(|_| self.was_held);
-        let released = opened.map(|opened| opened.into_std().max(self.arrival.at));
-        let Self { books, machine, lease, arrival, .. } = self;
-        Box::new(Passage { books, machine, splice, lease, released, _place: arrival.place })
+        let released = opened.map(|opened| opened.into_std().max(self.at));
+        let Self { books, machine, lease, place, .. } = self;
+        Box::new(Passage { books, machine, splice, lease, released, _place: place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -295,16 +284,26 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 }
 
-/// A sleep of no length would still end only with the timer's next tick, a millisecond that every connect would pay.
-async fn rest(pause: Duration) {
-    if !pause.is_zero() {
-        sleep(pause).await;
+/// For the turn of session `seq`.
+pub(super) async fn turn(lane: Lane, seq: u64) -> Permit {
+    lane.turn(seq).await
+}
+
+/// `act`, begun after a pause. A sleep of no length would still end only with the timer's next tick, a millisecond that every
+/// connect would pay, and its memory that everybody who waits for a turn would.
+fn after<T>(pause: Duration, act: impl Future<Output = T> + Send + 'static) -> Boxed<T> {
+    if pause.is_zero() {
+        return Box::pin(act);
     }
+    Box::pin(async move {
+        sleep(pause).await;
+        act.await
+    })
 }
 
 /// After an early accept the upstream's 101 must be what the client was told.
-fn agrees<S>(joined: &Joined<S>, arrival: &Arrival) -> Result<(), &'static str> {
-    let told = arrival.early.as_ref().ok().and_then(Option::as_ref);
+fn agrees<S>(joined: &Joined<S>, early: &Result<Option<HeaderValue>, Deferral>) -> Result<(), &'static str> {
+    let told = early.as_ref().ok().and_then(Option::as_ref);
     if joined.head.headers.get(header::SEC_WEBSOCKET_PROTOCOL) != told {
         return Err("upstream selected another subprotocol than the client was told");
     }
@@ -321,7 +320,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_pause_takes_no_time_not_even_a_tick() {
-        assert_eq!(rest(Duration::ZERO).now_or_never(), Some(()));
-        assert_eq!(rest(Duration::from_nanos(1)).now_or_never(), None);
+        assert_eq!(after(Duration::ZERO, async {}).now_or_never(), Some(()));
+        assert_eq!(after(Duration::from_nanos(1), async {}).now_or_never(), None);
     }
 }
