@@ -351,7 +351,7 @@ impl Timeline {
 
 impl From<&registry::Step> for Step {
     fn from(step: &registry::Step) -> Self {
-        Self { state: step.state, reason: step.reason.to_string(), after_ms: millis(step.after) }
+        Self { state: step.state, reason: step.reason.to_string(), after_ms: millis(step.after()) }
     }
 }
 

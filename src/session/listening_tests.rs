@@ -56,19 +56,19 @@ fn masked(payload: &[u8]) -> Vec<u8> {
 }
 
 /// What the session is told.
-async fn next_told(listening: &mut Listening<DuplexStream, DuplexStream>) -> Input {
+async fn told_next(listening: &mut Listening<DuplexStream, DuplexStream>) -> Input {
     poll_fn(|cx| listening.poll_next(cx, &|_, _| ())).await
 }
 
 /// The same, however long that takes on a clock that nobody waits for.
 async fn next(listening: &mut Listening<DuplexStream, DuplexStream>) -> Input {
-    timeout(Duration::from_secs(3_600), next_told(listening)).await.expect("something to tell")
+    timeout(Duration::from_secs(3_600), told_next(listening)).await.expect("something to tell")
 }
 
 impl Fixture {
     /// What the session is told once nothing is left to do.
     async fn settle(&mut self) -> Option<Input> {
-        timeout(Duration::from_millis(1), next_told(&mut self.listening)).await.ok()
+        timeout(Duration::from_millis(1), told_next(&mut self.listening)).await.ok()
     }
 
     async fn received(&mut self, count: usize) -> Vec<u8> {
@@ -118,7 +118,7 @@ async fn a_close_of_ours_gets_the_rest_of_the_frame_under_way_and_the_upstream_i
     let close = close::frame(close::TRY_AGAIN, "");
     assert_eq!(scene.received(whole.len() + close.len()).await, [whole, close].concat());
     drop(scene.client);
-    assert_eq!(next_told(&mut scene.listening).await, Input::ClientEnded { left_frames: false });
+    assert_eq!(next(&mut scene.listening).await, Input::ClientEnded { left_frames: false });
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +128,7 @@ async fn a_close_of_ours_that_waits_for_a_frame_which_never_ends_is_given_up() {
     scene.listening.client_mut().close(close::TRY_AGAIN, "");
     scene.listening.part(Some(close::GOING_AWAY));
     drop(scene.backend);
-    assert_eq!(next_told(&mut scene.listening).await, Input::ClientLost);
+    assert_eq!(next(&mut scene.listening).await, Input::ClientLost);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +164,7 @@ async fn an_upstream_that_ends_or_sends_no_frames_is_lost_where_it_stands() {
     for (bytes, between_frames) in [(text(b"whole"), true), (text(b"half")[..3].to_vec(), false)] {
         let mut scene = fixture(&bytes, ROOMY);
         drop(scene.backend);
-        assert_eq!(next_told(&mut scene.listening).await, Input::UpstreamLost { between_frames });
+        assert_eq!(next(&mut scene.listening).await, Input::UpstreamLost { between_frames });
     }
     let mut scene = fixture(&[0x81, 126, 0, 1], ROOMY);
     assert_eq!(scene.settle().await, Some(Input::UpstreamLost { between_frames: false }));
@@ -177,9 +177,9 @@ async fn a_client_that_has_closed_and_gone_still_has_its_frames_waiting() {
     assert_eq!(scene.settle().await, None);
     drop(scene.client);
     scene.backend.write_all(&text(b"not yet")).await.unwrap();
-    let heard = timeout(Duration::from_millis(1), next_told(&mut scene.listening)).await;
+    let heard = timeout(Duration::from_millis(1), told_next(&mut scene.listening)).await;
     assert!(heard.is_err(), "{heard:?}");
     scene.backend.write_all(&text(b"ready")).await.unwrap();
-    assert_eq!(next_told(&mut scene.listening).await, Input::Confirmed);
+    assert_eq!(next(&mut scene.listening).await, Input::Confirmed);
     assert_eq!(scene.listening.hand_over().0.hand_over().released.frames, 1);
 }

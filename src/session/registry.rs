@@ -63,8 +63,8 @@ pub struct Step {
     pub state: &'static str,
     /// Why.
     pub reason: Box<str>,
-    /// Time since arrival.
-    pub after: Duration,
+    /// Microseconds since arrival.
+    after: u64,
 }
 
 /// One session as others see it.
@@ -114,7 +114,7 @@ impl Registry {
             arrived_at: SystemTime::now(),
             held_bytes: AtomicUsize::new(0),
             held_frames: AtomicUsize::new(0),
-            steps: Mutex::new(Step { state: first, reason: Box::default(), after: Duration::ZERO }.begin()),
+            steps: Mutex::new(Step { state: first, reason: Box::default(), after: 0 }.begin()),
         });
         self.metrics.session_entered(first);
         lock(&self.sessions).living.insert(record.id, Arc::clone(&record));
@@ -208,14 +208,14 @@ impl Entry {
     }
 
     fn note(&self, state: &'static str, reason: &str, now: Instant) -> (&'static str, Duration) {
-        let after = now.saturating_duration_since(self.record.arrived);
+        let after = micros(now.saturating_duration_since(self.record.arrived));
         let mut steps = lock(&self.record.steps);
-        let (before, since) = steps.last().map_or((state, Duration::ZERO), |step| (step.state, step.after));
+        let (before, since) = steps.last().map_or((state, Duration::ZERO), |step| (step.state, step.after()));
         if steps.len() == steps.capacity() {
             steps.reserve_exact(STEPS);
         }
         steps.push(Step { state, reason: reason.into(), after });
-        (before, after.saturating_sub(since))
+        (before, Duration::from_micros(after).saturating_sub(since))
     }
 }
 
@@ -235,6 +235,12 @@ impl Drop for Entry {
 }
 
 impl Step {
+    /// Time since arrival.
+    #[must_use]
+    pub fn after(&self) -> Duration {
+        Duration::from_micros(self.after)
+    }
+
     /// A timeline that begins with it.
     fn begin(self) -> Vec<Self> {
         let mut steps = Vec::with_capacity(STEPS);
@@ -260,6 +266,11 @@ impl Record {
             steps: lock(&self.steps).clone(),
         }
     }
+}
+
+/// Half a million years of them fit.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn difference(after: usize, before: usize) -> i64 {

@@ -228,7 +228,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let opened = self.lane.opened_at().filter(|_| self.was_held);
         let released = opened.map(|opened| opened.into_std().max(self.at));
         let Self { books, machine, lease, place, .. } = self;
-        Box::new(Passage { books, machine, splice, lease, released, _place: place })
+        Box::new(Passage { books, machine, splice, lease, released, cut_seen: false, _place: place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -285,8 +285,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 }
 
 /// For the turn of session `seq`.
-pub(super) async fn turn(lane: Lane, seq: u64) -> Permit {
-    lane.turn(seq).await
+pub(super) fn turn(lane: Lane, seq: u64) -> impl Future<Output = Permit> {
+    async move { lane.turn(seq).await }
 }
 
 /// `act`, begun after a pause. A sleep of no length would still end only with the timer's next tick, a millisecond that every
