@@ -180,7 +180,7 @@ async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: Header
     upgrade::ask(&mut head.headers);
     head.uri = origin_form(&head.uri);
     let Peer { address, place, line, .. } = peer;
-    let arrival = Arrival { request: Box::new(head), accept, early, route, peer: address, place, at: Instant::now() };
+    let arrival = Arrival { request: head, accept, early, route, peer: address, place, at: Instant::now() };
     let (sender, reply) = oneshot::channel();
     site.tasks.spawn(session::run(Arc::clone(&site.house), arrival, sender, raw(client)));
     let reply = tokio::select! {

@@ -17,7 +17,6 @@ use tokio::{
 
 use super::{
     Arrival, ClientStream, House, ReplySender,
-    asked::Asked,
     books::Books,
     client::Client,
     deferral::Deferral,
@@ -37,7 +36,7 @@ use crate::{
     hold::budget::Lease,
     splice::Splice,
     telemetry::trace::Trace,
-    upstream::{Answer, Fault, Joined, Upstream},
+    upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
 };
 
 /// Why a session went on from Confirming.
@@ -102,6 +101,15 @@ pub(super) enum Led<C, U: Upstream> {
     ToJoin(Box<Passage<C, U>>),
 }
 
+/// What stays of an arrival while its session is led.
+pub(super) struct Arrived {
+    pub(super) handshake: Handshake,
+    pub(super) accept: HeaderValue,
+    pub(super) early: Result<Option<HeaderValue>, Deferral>,
+    pub(super) place: Place,
+    pub(super) at: std::time::Instant,
+}
+
 /// A session that is not joined.
 pub(super) struct Drive<C, U: Upstream> {
     pub(super) books: Books<U>,
@@ -110,15 +118,7 @@ pub(super) struct Drive<C, U: Upstream> {
     /// Keeps that gate alive until the session is past it.
     _visit: Option<Visit>,
     pub(super) machine: Machine,
-    pub(super) asked: Asked,
-    /// The Sec-WebSocket-Accept that belongs to its key.
-    pub(super) accept: HeaderValue,
-    /// As [`Arrival::early`].
-    pub(super) early: Result<Option<HeaderValue>, Deferral>,
-    /// Its descriptors.
-    pub(super) place: Place,
-    /// When it arrived.
-    pub(super) at: std::time::Instant,
+    pub(super) arrived: Arrived,
     pub(super) reply: Option<ReplySender>,
     /// When it hears of the drain, once that has begun.
     pub(super) told_at: Option<Instant>,
@@ -167,12 +167,12 @@ enum Seen<C, S> {
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn new(house: Arc<House<U>>, arrival: Arrival, reply: ReplySender, upgrade: Boxed<Option<(C, Bytes)>>) -> Self {
-        let policy = &house.config.routes[arrival.route].gate;
-        let gating = Gating::of(policy, &arrival.request.headers, arrival.peer.ip());
-        let machine = Machine::new(policy, arrival.at);
-        let machine = if gating.holds() { machine } else { machine.unheld() };
-        let lane = house.gate.lane(arrival.route);
         let Arrival { request, accept, early, route, peer, place, at } = arrival;
+        let policy = &house.config.routes[route].gate;
+        let gating = Gating::of(policy, &request.headers, peer.ip());
+        let machine = Machine::new(policy, at);
+        let machine = if gating.holds() { machine } else { machine.unheld() };
+        let lane = house.gate.lane(route);
         let entry = house.registry.enter(request.uri.path(), peer, at, machine.state().label());
         let visit = house.gate.visit();
         let books = Books {
@@ -205,11 +205,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             passing: None,
             _visit: visit,
             lane,
-            asked: Asked::AsRead(request),
-            accept,
-            early,
-            place,
-            at,
+            arrived: Arrived { handshake: Handshake::of(&request), accept, early, place, at },
         }
     }
 

@@ -5,14 +5,13 @@ mod confirming;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, header, response};
+use http::{header, response};
 use tokio::time::{Instant, sleep};
 
 use super::{
     ClientStream, Reply,
     client::Client,
-    deferral::Deferral,
-    drive::{Boxed, Drive, Leg, blockers},
+    drive::{Arrived, Boxed, Drive, Leg, blockers},
     event::{Input, Patience},
     outcome::Outcome,
     passage::Passage,
@@ -34,7 +33,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.was_held = true;
         self.permit = None;
         if self.lease.is_none() && !self.machine.is_accepted() {
-            self.lease = head::place(&self.books.house.budget, self.asked.weight());
+            self.lease = head::place(&self.books.house.budget, self.arrived.handshake.weight());
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
@@ -52,7 +51,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     fn accept_early(&mut self) {
-        let subprotocol = match &self.early {
+        let subprotocol = match &self.arrived.early {
             Ok(subprotocol) => subprotocol.clone(),
             Err(why) => {
                 self.books.house.metrics.session_deferred(why.label());
@@ -60,9 +59,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             }
         };
         self.machine.accept();
-        self.asked.rest();
+        self.arrived.handshake.offer_none();
         let standing = Standing::held(&self.lane.verdict());
-        self.reply(Reply::Early { accept: self.accept.clone(), subprotocol, standing });
+        self.reply(Reply::Early { accept: self.arrived.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -76,14 +75,11 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if failures > 0 {
             self.books.house.metrics.dial_retried();
         }
-        let mut request = self.asked.request();
-        if self.machine.is_accepted() {
-            request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
-        }
-        let (house, accept, pause) = (Arc::clone(&self.books.house), self.accept.clone(), self.pause(failures));
+        let (handshake, accept) = (self.arrived.handshake.bytes(), self.arrived.accept.clone());
+        let (house, pause) = (Arc::clone(&self.books.house), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
-        let dial = async move { house.upstream.dial(request, accept.to_str().unwrap_or_default()).await };
+        let dial = async move { house.upstream.dial(handshake, accept.to_str().unwrap_or_default()).await };
         self.dial = Some(after(pause, dial));
     }
 
@@ -120,12 +116,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn connected(&mut self, joined: Joined<U::Stream>) -> Input {
         self.permit = None;
         if self.machine.is_accepted()
-            && let Err(reason) = agrees(&joined, &self.early)
+            && let Err(reason) = agrees(&joined, &self.arrived)
         {
             reason.clone_into(&mut self.books.reason);
             return Input::Mismatched;
         }
-        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.at));
+        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrived.at));
         self.joined = Some(joined);
         self.pass();
         match &self.route().gate.confirm {
@@ -226,9 +222,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// What is left of it once its streams are joined.
     pub(super) fn into_passage(self, splice: Splice<C, U::Stream>) -> Box<Passage<C, U>> {
         let opened = self.lane.opened_at().filter(|_| self.was_held);
-        let released = opened.map(|opened| opened.into_std().max(self.at));
-        let Self { books, machine, lease, place, .. } = self;
-        Box::new(Passage { books, machine, splice, lease, released, cut_seen: false, _place: place })
+        let released = opened.map(|opened| opened.into_std().max(self.arrived.at));
+        let Self { books, machine, lease, arrived, .. } = self;
+        Box::new(Passage { books, machine, splice, lease, released, cut_seen: false, _place: arrived.place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -302,8 +298,8 @@ fn after<T>(pause: Duration, act: impl Future<Output = T> + Send + 'static) -> B
 }
 
 /// After an early accept the upstream's 101 must be what the client was told.
-fn agrees<S>(joined: &Joined<S>, early: &Result<Option<HeaderValue>, Deferral>) -> Result<(), &'static str> {
-    let told = early.as_ref().ok().and_then(Option::as_ref);
+fn agrees<S>(joined: &Joined<S>, arrived: &Arrived) -> Result<(), &'static str> {
+    let told = arrived.early.as_ref().ok().and_then(Option::as_ref);
     if joined.head.headers.get(header::SEC_WEBSOCKET_PROTOCOL) != told {
         return Err("upstream selected another subprotocol than the client was told");
     }

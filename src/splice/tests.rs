@@ -197,6 +197,14 @@ async fn a_slow_reader_holds_one_piece_and_an_idle_pipe_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_goes_first_leaves_its_frames_in_the_ledger_and_no_memory() {
+    let (_client, _upstream, mut splice) = spliced(&text(b"held"), &text(b"pong"), &text(b"early"));
+    assert_eq!(settle(&mut splice).await, [Event::Replayed]);
+    assert_eq!((splice.to_upstream.memory(), splice.to_client.memory()), (0, 0));
+    assert_eq!(splice.delivered(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_ledger_counts_held_frames_that_were_taken_and_those_that_were_not() {
     let ((_client, client_end), (upstream, upstream_end)) = (connection(ROOMY), connection(8));
     let held = [text(b"12345"), text(b"678"), text(b"90")].concat();
@@ -215,6 +223,19 @@ async fn an_upstream_that_talks_on_to_a_client_that_is_gone_is_let_go_at_once() 
     assert_eq!(to_end(splice).await.0, End::ClientGone);
     talking.await.unwrap();
     assert!(start.elapsed() < LINGER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_both_have_said_goodbye_the_end_of_the_upstream_is_that_of_the_client() {
+    let (mut client, mut upstream, splice) = spliced(&[], &[], &[]);
+    let (to_upstream, to_client) = (close::masked_frame(1000, "", [1; 4]), close::frame(1000, ""));
+    client.write_all(&to_upstream).await.unwrap();
+    upstream.write_all(&to_client).await.unwrap();
+    upstream.shutdown().await.unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(to_end(splice).await.0, End::Completed);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!((all(upstream).await, all(client).await), (to_upstream, to_client));
 }
 
 #[tokio::test(start_paused = true)]

@@ -210,7 +210,7 @@ pub(super) fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
         Accept::Auto | Accept::Early => Ok(None::<HeaderValue>),
     };
     Arrival {
-        request: Box::new(request.body(()).unwrap().into_parts().0),
+        request: request.body(()).unwrap().into_parts().0,
         accept: accept_of(index),
         early,
         route: 0,
