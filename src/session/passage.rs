@@ -29,6 +29,7 @@ pub(super) struct Passage<C, U: Upstream> {
     pub(super) lease: Option<Lease>,
     /// The moment from which its release is counted, if it was held.
     pub(super) released: Option<Instant>,
+    /// The drain's cut has come.
     pub(super) cut_seen: bool,
     /// Its descriptors, given back at the end.
     pub(super) _place: Place,
