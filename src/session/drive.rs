@@ -76,6 +76,7 @@ where
 }
 
 /// Leads it from its first `input` to where it needs less.
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its arguments twice")]
 pub(super) fn lead<C: ClientStream, U: Upstream>(
     mut drive: Drive<C, U>,
     mut input: Option<Input>,

@@ -37,9 +37,7 @@ pub(super) struct Passage<C, U: Upstream> {
 
 impl<C: ClientStream, U: Upstream> Passage<C, U> {
     /// Leads it to its outcome.
-    ///
-    /// No `async fn`: that would keep room for its argument twice.
-    #[expect(clippy::manual_async_fn, reason = "the task of an open session has no room for an argument twice")]
+    #[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its argument twice")]
     pub(super) fn run(mut self: Box<Self>) -> impl Future<Output = Outcome> + Send {
         async move {
             loop {

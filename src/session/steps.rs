@@ -281,6 +281,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 }
 
 /// For the turn of session `seq`.
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its arguments twice")]
 pub(super) fn turn(lane: Lane, seq: u64) -> impl Future<Output = Permit> {
     async move { lane.turn(seq).await }
 }

@@ -97,6 +97,7 @@ where
     }
 
     /// The next event. Cancel-safe. After [`Event::Ended`] there is none.
+    #[expect(clippy::should_implement_trait, reason = "what it gives has to be awaited")]
     pub fn next(&mut self) -> impl Future<Output = Event> {
         poll_fn(move |cx| self.poll_next(cx))
     }
