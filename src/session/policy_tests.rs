@@ -1,4 +1,4 @@
-//! Modes, degraded service and notices, led by the driver over in-memory streams.
+//! Modes, degraded service, notices and refusals, led by the driver over in-memory streams.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -310,4 +310,25 @@ async fn r15_switched_off_a_client_sees_the_backends_bytes_alone() {
     backend.write_all(&close::frame(close::NORMAL, "")).await.unwrap();
     drop(backend);
     assert_eq!((seen.as_slice(), rest(&mut session.client).await), (GREETING, close::frame(close::NORMAL, "")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_place_is_refused_and_nothing_says_that_it_was_held_or_listened_to() {
+    for (lines, verdict, refuses, before) in [
+        ("", "shut", false, vec!["arrived"]),
+        ("", "open", true, vec!["arrived", "dialing"]),
+        ("gate.confirm = { text = \"ready\" }", "open", false, vec!["arrived", "dialing"]),
+    ] {
+        let house = house(&format!("hold.sessions = 1\n{lines}"), refuses);
+        set(&house, verdict);
+        let _taken = house.budget.enter().unwrap();
+        let session = arrive(&house).await;
+        assert_eq!(answer(&session.reply), ("refuse", "503".to_owned()), "{before:?}");
+        assert_eq!(session.task.await.unwrap(), Outcome::TooMany);
+        let steps = house.registry.find(1, Instant::now().into_std()).unwrap().steps;
+        let states: Vec<_> = steps.iter().map(|step| step.state).collect();
+        assert_eq!(states, [before, vec!["too_many"]].concat());
+        assert_eq!(steps.last().unwrap().reason, "hold.sessions are held already, or hold.total_bytes are used up");
+        assert_eq!(house.gate.verdict().is_open(), verdict == "open" && !refuses, "the gate heard of a refused dial");
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     client::Client,
     compact::compact,
     drive::{Drive, Leg, blockers},
-    event::{Input, Patience},
+    event::{Action, Input, Patience},
     outcome::Outcome,
     passage::Passage,
     standing::Standing,
@@ -25,19 +25,45 @@ use crate::{
     splice::Splice,
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
-    wire::{boundary::Boundary, scan::ClientClose},
+    wire::{boundary::Boundary, close, scan::ClientClose},
 };
 
+/// Why a session is refused that should wait.
+const NO_PLACE: &str = "hold.sessions are held already, or hold.total_bytes are used up";
+
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// Takes a place in the budget, accepts early where that may be, and queues for a turn after `refusals` refused dials.
-    pub(super) fn hold(&mut self, refusals: u32) {
-        self.was_held = true;
-        self.permit = None;
-        if self.lease.is_none() && !self.machine.is_accepted() {
+    /// Whether there is the place in the budget that `action` takes, if it takes one.
+    pub(super) fn finds_place(&mut self, action: &Action) -> bool {
+        let needs_place = match action {
+            Action::Hold | Action::HoldAgain(_) => !self.machine.is_accepted(),
+            // A client that was not held so far waits from here on.
+            Action::Listen => !matches!(self.client, Leg::Here(_)),
+            Action::Wait
+            | Action::Dial
+            | Action::DialAfter(_)
+            | Action::Relay
+            | Action::Waive
+            | Action::Part
+            | Action::Join
+            | Action::Cut
+            | Action::Dismiss(_)
+            | Action::Echo(_)
+            | Action::End => false,
+        };
+        if needs_place && self.lease.is_none() {
             self.lease = head::place(&self.books.house.budget, &self.arrival.request);
             if self.lease.is_none() {
-                return self.handle(Input::NoRoom);
+                NO_PLACE.clone_into(&mut self.books.reason);
+                return false;
             }
+        }
+        true
+    }
+
+    /// Accepts early where that may be, and queues for a turn after `refusals` refused dials.
+    pub(super) fn hold(&mut self, refusals: u32) {
+        self.permit = None;
+        if !std::mem::replace(&mut self.was_held, true) {
             self.accept_early();
         }
         let (lane, seq, pause) = (self.lane.clone(), self.books.seq, self.pause(refusals));
@@ -47,9 +73,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }));
     }
 
-    /// The gate was wrong: nothing listens.
+    /// The gate was wrong: nothing listens, and it has been told so.
     pub(super) fn hold_again(&mut self, refusals: u32) {
-        self.books.house.gate.dial_refused();
         self.books.house.metrics.dial_retried();
         self.hold(refusals);
     }

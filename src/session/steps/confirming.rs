@@ -1,12 +1,10 @@
 //! What the machine's actions do between the upstream's 101 and its confirmation.
 
 use crate::{
-    hold::head,
     session::{
         ClientStream,
         client::Client,
         drive::{Drive, Leg},
-        event::Input,
         listening::Listening,
     },
     telemetry::metrics::Side,
@@ -14,14 +12,8 @@ use crate::{
 };
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
+    /// The upstream is there and has to confirm.
     pub(in crate::session) fn listen(&mut self) {
-        if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
-            if self.lease.is_none() {
-                return self.handle(Input::NoRoom);
-            }
-        }
         self.relay_101(|joined| joined.head.clone());
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.listen_beside(*client),
