@@ -288,7 +288,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             client.close(farewell.code, farewell.reason);
             self.books.house.metrics.close_sent(Side::Client, farewell.code);
         }
-        self.part_upstream(Some(outcome.upstream_code()));
+        self.part_upstream(Some(outcome.upstream_code()), &[]);
     }
 
     /// Puts a notice, or nothing, to the accepted client; inside a message of the upstream there is no place for one.
@@ -300,12 +300,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
+    /// Both ends get the client's own Close: the client as the answer, the upstream because it would have.
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
-        if let Some(client) = self.client.accepted_mut() {
-            client.echo();
-        }
-        self.part_upstream(closed.code);
+        let Some(client) = self.client.accepted_mut() else { return };
+        client.echo();
+        let reason = client.hold().farewell().get(close::CODE_BYTES..).unwrap_or_default().to_vec();
+        self.part_upstream(closed.code, &reason);
     }
 
     pub(super) fn stop_dialing(&mut self) {

@@ -38,13 +38,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let Leg::Listening(listening) = &mut self.client else { return };
         listening.client_mut().part();
         let code = listening.close_code();
-        self.part_upstream(code);
+        self.part_upstream(code, &[]);
     }
 
     /// Puts a Close to an upstream that has not confirmed.
-    pub(in crate::session) fn part_upstream(&mut self, code: Option<u16>) {
+    pub(in crate::session) fn part_upstream(&mut self, code: Option<u16>, reason: &[u8]) {
         let Leg::Listening(listening) = &mut self.client else { return };
-        listening.part(code);
+        listening.part(code, reason);
         if let Some(code) = code {
             self.books.house.metrics.close_sent(Side::Upstream, code);
         }
