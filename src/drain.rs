@@ -1,10 +1,13 @@
-//! Going down on one deadline: tell the held, let the open finish, cut what is left.
+//! Going down on one deadline: tell the held, let the open finish, cut what is left. Whoever is in a hurry has all that cut
+//! at once.
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Before the deadline, so that Closes of ours still reach both ends and the process still ends by itself.
@@ -12,6 +15,20 @@ const CUT_MARGIN: Duration = Duration::from_millis(800);
 
 /// Held clients are told over this part of the time, so that they do not all come back at once.
 const SPREAD: f64 = 0.5;
+
+/// The last call: open sessions are cut over this part of the time to the cut, its end, so that those of a backend that closes
+/// none do not all come back at once either. With Cloud Run's 10 s these are 2 s, and a backend has had more than 5 to close
+/// them itself.
+const LAST_CALL: f64 = 0.25;
+
+/// Why what is left is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cutting {
+    /// The time is nearly over: each session in its turn.
+    InTurns,
+    /// Somebody is in a hurry: all at once.
+    AtOnce,
+}
 
 /// The drain of one process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +40,7 @@ pub struct Drain {
 struct Inner {
     timeout: Mutex<Duration>,
     begun: CancellationToken,
+    last_call: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -31,8 +49,8 @@ impl Drain {
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
         let timeout = Mutex::new(timeout);
-        let inner = Inner { timeout, begun: CancellationToken::new(), cut: CancellationToken::new() };
-        Self { inner: Arc::new(inner) }
+        let (begun, last_call, cut) = Default::default();
+        Self { inner: Arc::new(Inner { timeout, begun, last_call, cut }) }
     }
 
     /// Gives it another time, if it has not begun.
@@ -47,9 +65,28 @@ impl Drain {
         self.inner.begun.cancel();
     }
 
-    /// Ends what is still open. Due [`Drain::time_to_cut`] after the beginning.
+    /// Once it has begun: waits and cuts, or cuts as soon as `hurry` resolves. `say` is told of it before. Returns when those
+    /// who were cut have had their moment.
+    pub async fn run_out(&self, hurry: impl Future<Output = ()>, say: impl Fn(Cutting)) {
+        let in_turns = async {
+            sleep(self.time_to_last_call()).await;
+            say(Cutting::InTurns);
+            self.inner.last_call.cancel();
+            sleep(self.time_to_cut() - self.time_to_last_call()).await;
+        };
+        tokio::select! {
+            biased;
+            () = hurry => say(Cutting::AtOnce),
+            () = in_turns => {}
+        }
+        self.cut();
+        sleep(self.timeout() - self.time_to_cut()).await;
+    }
+
+    /// Ends what is still there.
     pub fn cut(&self) {
         self.inner.cut.cancel();
+        self.inner.last_call.cancel();
     }
 
     /// It has begun.
@@ -69,14 +106,26 @@ impl Drain {
         self.timeout().mul_f64(SPREAD * fastrand::f64())
     }
 
-    /// Returns when open sessions are cut.
+    /// Returns when everything is cut.
     pub async fn cut_due(&self) {
         self.inner.cut.cancelled().await;
     }
 
-    /// From the beginning to the cut.
+    /// Returns when it is one open session's turn to be cut: at a random moment of the last call, or with everything.
+    pub async fn cut_turn(&self) {
+        self.inner.last_call.cancelled().await;
+        let pause = (self.time_to_cut() - self.time_to_last_call()).mul_f64(fastrand::f64());
+        // Boxed, for open sessions wait above and should not pay for a timer.
+        let _ = Box::pin(timeout(pause, self.cut_due())).await;
+    }
+
+    /// From the beginning to the first moment at which an open session may be cut.
     #[must_use]
-    pub fn time_to_cut(&self) -> Duration {
+    pub fn time_to_last_call(&self) -> Duration {
+        self.time_to_cut().mul_f64(1.0 - LAST_CALL)
+    }
+
+    fn time_to_cut(&self) -> Duration {
         self.timeout().saturating_sub(CUT_MARGIN).max(self.timeout() / 2)
     }
 
@@ -90,7 +139,48 @@ impl Drain {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
+    use std::future::pending;
+
+    use tokio::{task::JoinSet, time::Instant};
+
     use super::*;
+
+    /// Twenty open sessions, and when each is cut.
+    fn open(drain: &Drain) -> JoinSet<Duration> {
+        let began = Instant::now();
+        let wait = |drain: Drain| async move {
+            drain.cut_turn().await;
+            began.elapsed()
+        };
+        (0..20).map(|_| wait(drain.clone())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn open_sessions_are_cut_at_different_moments_of_the_last_call_and_all_by_the_cut() {
+        let (drain, began) = (Drain::new(Duration::from_millis(8_800)), Instant::now());
+        let sessions = open(&drain);
+        drain.run_out(pending(), |cutting| assert_eq!(cutting, Cutting::InTurns)).await;
+        assert_eq!(began.elapsed(), Duration::from_millis(8_800));
+        let mut moments = sessions.join_all().await;
+        let last_call = Duration::from_secs(6)..=Duration::from_millis(8_001);
+        assert!(moments.iter().all(|moment| last_call.contains(moment)), "{moments:?}");
+        moments.sort_unstable();
+        moments.dedup();
+        assert!(moments.len() > 10, "{moments:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_hurry_all_are_cut_at_once_before_the_last_call_and_in_the_middle_of_it() {
+        for hurry in [Duration::from_secs(1), Duration::from_secs(7)] {
+            let (drain, began) = (Drain::new(Duration::from_millis(8_800)), Instant::now());
+            let sessions = open(&drain);
+            drain.run_out(sleep(hurry), |_| ()).await;
+            assert_eq!(began.elapsed(), hurry + CUT_MARGIN);
+            drain.cut_due().await;
+            let moments = sessions.join_all().await;
+            assert!(moments.iter().all(|moment| *moment <= hurry), "{hurry:?}: {moments:?}");
+        }
+    }
 
     #[test]
     fn held_sessions_are_told_at_different_moments_of_the_first_half() {

@@ -2,7 +2,7 @@
 //!
 //! Sessions spend most of their time here, so it keeps only what the end of one takes.
 
-use std::time::Instant;
+use std::{pin::pin, time::Instant};
 
 use super::{
     ClientStream,
@@ -36,11 +36,12 @@ pub(super) struct Passage<C, U: Upstream> {
 impl<C: ClientStream, U: Upstream> Passage<C, U> {
     /// Leads it to its outcome.
     pub(super) async fn run(mut self: Box<Self>) -> Outcome {
-        let mut cut_seen = false;
+        let drain = self.books.house.drain.clone();
+        let (mut cut_turn, mut cut_seen) = (pin!(drain.cut_turn()), false);
         loop {
             let input = tokio::select! {
                 biased;
-                () = self.books.house.drain.cut_due(), if !cut_seen => Input::CutDue,
+                () = &mut cut_turn, if !cut_seen => Input::CutDue,
                 event = self.splice.next() => self.spliced(event),
             };
             cut_seen |= input == Input::CutDue;

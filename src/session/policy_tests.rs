@@ -1,14 +1,17 @@
-//! Modes, degraded service, notices and refusals, led by the driver over in-memory streams.
+//! Modes, degraded service, notices, refusals and the last call, led by the driver over in-memory streams.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    collections::BTreeSet,
+    future::pending,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -331,4 +334,24 @@ async fn who_finds_no_place_is_refused_and_nothing_says_that_it_was_held_or_list
         assert_eq!(steps.last().unwrap().reason, "hold.sessions are held already, or hold.total_bytes are used up");
         assert_eq!(house.gate.verdict().is_open(), verdict == "open" && !refuses, "the gate heard of a refused dial");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_open_sessions_that_the_backend_closes_not_are_told_one_after_the_other() {
+    let house = house("drain.timeout = \"8800ms\"", false);
+    set(&house, "open");
+    let (mut sessions, began) = (Vec::new(), Instant::now());
+    for _ in 0..20 {
+        sessions.push(arrive(&house).await);
+    }
+    let drain = house.drain.clone();
+    drain.begin();
+    tokio::spawn(async move { drain.run_out(pending(), |_| ()).await });
+    let told = sessions.into_iter().map(async |mut session| {
+        assert_eq!(rest(&mut session.client).await, [GREETING, &close::frame(close::RESTART, "restarting")].concat());
+        assert_eq!(session.task.await.unwrap(), Outcome::Drained);
+        began.elapsed().as_millis()
+    });
+    let moments: BTreeSet<u128> = join_all(told).await.into_iter().collect();
+    assert!(moments.len() > 10, "{moments:?}");
 }
