@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use http::uri::PathAndQuery;
+
 use super::Checker;
 use crate::config::{
     Check, Dependency, Gate, Hold, PathPattern, Rollout, Route,
@@ -85,6 +87,11 @@ impl Checker<'_, '_> {
         }
         if text.contains(['?', '#']) {
             self.push(key, format!("{quoted} has a query or a fragment"), "routes are chosen by the path alone");
+            return None;
+        }
+        if let Some(stranger) = text.chars().find(|character| !may_stand_in_a_path(*character)) {
+            let what = format!("{quoted} can never be chosen: no request's path has {stranger:?} in it");
+            self.push(key, what, "write it as clients send it, percent-encoded: a space is %20");
             return None;
         }
         Some(PathPattern::new(text))
@@ -184,4 +191,9 @@ impl Checker<'_, '_> {
         hold.when_full = raw.when_full.unwrap_or(common.when_full);
         hold
     }
+}
+
+/// By the parser that reads requests.
+fn may_stand_in_a_path(character: char) -> bool {
+    PathAndQuery::try_from(format!("/{character}")).is_ok()
 }
