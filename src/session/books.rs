@@ -12,7 +12,7 @@ use super::{
     gating::{Gating, Would},
     ledger::Ledger,
     outcome::Outcome,
-    registry::Entry,
+    registry::{Entry, Waits},
     state::{Machine, State},
 };
 use crate::{
@@ -44,6 +44,11 @@ impl<U> Books<U> {
     /// What the configuration says of its path.
     pub(super) fn route(&self) -> &Route {
         &self.house.config.routes[self.route]
+    }
+
+    /// Notes how the client waits.
+    pub(super) fn waits(&self, waits: Waits) {
+        self.entry.iter().for_each(|entry| entry.waits(waits));
     }
 
     /// Notes the way from `before` to where `machine` stands.

@@ -16,6 +16,7 @@ use super::{
     event::{Action, Input, Patience},
     outcome::Outcome,
     passage::Passage,
+    registry::Waits,
     standing::Standing,
     state::State,
 };
@@ -83,11 +84,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let subprotocol = match &self.arrival.early {
             Ok(subprotocol) => subprotocol.clone(),
             Err(why) => {
+                self.books.waits(Waits::Deferred(*why));
                 self.books.house.metrics.session_deferred(why.label());
                 return self.books.house.deferrals.count(*why, Instant::now().into_std());
             }
         };
         self.machine.accept();
+        self.books.waits(Waits::Early);
         compact(&mut self.arrival.request);
         let standing = Standing::held(&self.lane.verdict());
         self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
