@@ -161,7 +161,7 @@ impl Checker<'_, '_> {
             allowed_origins: allowed_origins.unwrap_or_else(|| common.allowed_origins.clone()),
             hold_timeout: hold_timeout.unwrap_or(common.hold_timeout),
             on_timeout: raw.on_timeout.unwrap_or(common.on_timeout),
-            confirm: confirm.or_else(|| common.confirm.clone()),
+            confirm: confirm.unwrap_or_else(|| common.confirm.clone()),
             release_concurrency: release_concurrency.unwrap_or(common.release_concurrency),
             close_codes: close_codes.unwrap_or_else(|| common.close_codes.clone()),
         }
