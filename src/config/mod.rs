@@ -185,6 +185,8 @@ pub struct Http {
     pub when_shut: WhenShut,
     /// What a request waits for.
     pub wait_for: WaitFor,
+    /// From the moment it goes to the upstream to the head of its answer.
+    pub response_timeout: Duration,
 }
 
 /// `http.wait_for`

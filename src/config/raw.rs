@@ -181,11 +181,13 @@ pub(super) struct Http {
     pub(super) when_shut: WhenShut,
     /// What a held request waits for.
     pub(super) wait_for: WaitFor,
+    /// From the moment a request goes to the upstream to the head of its answer; then 504. Bodies that stream have no limit.
+    pub(super) response_timeout: Time,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { when_shut: WhenShut::Hold, wait_for: WaitFor::Upstream }
+        Self { when_shut: WhenShut::Hold, wait_for: WaitFor::Upstream, response_timeout: Time::secs(3600) }
     }
 }
 
