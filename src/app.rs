@@ -103,7 +103,9 @@ impl App {
         let view = Arc::clone(reign.view());
         background.spawn(admin::serve(admin, Arc::clone(&view), share.admin, stop_admin.clone()));
         reign.begin();
-        background.spawn(listen::serve(public, reign.sites(), Door::new(&share)));
+        let door = Door::new(&share);
+        view.set_door(door.clone());
+        background.spawn(listen::serve(public, reign.sites(), door));
         view.set_bound();
         let floods = Arc::clone(&reign.site().house.floods);
         background.spawn({

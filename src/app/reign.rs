@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::{
     admin::View,
-    config::{Check, Config},
+    config::{Check, Config, Hold},
     descriptors::Share,
     dial::Dialer,
     gate::{Gate, Plan},
@@ -61,7 +61,7 @@ impl Reign {
         let backend = Backend::new(dialer.clone(), config.upstream.handshake_timeout);
         let house = House::new(config, gate, metrics, backend);
         house.budget.carry(share.seats);
-        warn_if_cut(house.config.hold.sessions, share);
+        tell_if_cut(house.config.hold.sessions, share);
         let view = view(&house);
         let proxy = Arc::new(Proxy::new(dialer, &house.config.upstream.target, share.idle));
         let site = Site { house: Arc::new(house), proxy, tls, tasks: TaskTracker::new() };
@@ -114,7 +114,7 @@ impl Reign {
             false => Arc::new(Proxy::new(dialer.clone(), &config.upstream.target, self.share.idle)),
         };
         if config.hold.sessions != before.house.config.hold.sessions {
-            warn_if_cut(config.hold.sessions, self.share);
+            tell_if_cut(config.hold.sessions, self.share);
         }
         let backend = Backend::new(dialer, config.upstream.handshake_timeout);
         let house = Arc::new(before.house.after(config, gate, backend));
@@ -185,16 +185,15 @@ impl Probes {
     }
 }
 
-/// Says so where fewer sessions can be held than are asked for.
-fn warn_if_cut(configured: usize, share: Share) {
+/// Says so where fewer sessions can be held than are asked for: a warning where somebody asked. The default is only a bound
+/// that many a limit of open files stays below.
+fn tell_if_cut(configured: usize, share: Share) {
     let Share { limit, seats: in_force, .. } = share;
-    if configured > in_force {
-        tracing::warn!(
-            limit,
-            configured,
-            in_force,
-            "hold.sessions is more than the limit of open files carries: raise the limit (ulimit -n, LimitNOFILE) or lower hold.sessions"
-        );
+    if configured <= in_force {
+        return;
+    }
+    if configured == Hold::USUAL_SESSIONS as usize {
+        return tracing::info!(limit, in_force, "as many sessions are held as the limit of open files carries");
     }
 }
 

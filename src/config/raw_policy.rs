@@ -104,7 +104,7 @@ impl Default for Hold {
             connection_bytes: Size::mib(1),
             connection_frames: 1000,
             total_bytes: SizeOrAuto::Auto,
-            sessions: 10_000,
+            sessions: super::Hold::USUAL_SESSIONS,
             when_full: WhenFull::Pause,
             frame_timeout: Time::secs(30),
             ping_interval: Time::secs(10),
