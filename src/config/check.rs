@@ -93,7 +93,7 @@ impl Checker<'_, '_> {
             burst: self.count("log.flood.burst", raw.flood.burst, 1..=MOST_LINES),
             per_second: self.count("log.flood.per_second", raw.flood.per_second, 1..=MOST_LINES),
         };
-        Log { format: raw.format, level, flood }
+        Log { format: raw.format, level, requests: raw.requests, flood }
     }
 
     /// Notes a problem of the value at `path`.

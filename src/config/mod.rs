@@ -225,6 +225,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Least severe level written.
     pub level: tracing::Level,
+    /// Plain requests have a line.
+    pub requests: bool,
     /// How much of a flood is written.
     pub flood: Flood,
 }

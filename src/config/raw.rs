@@ -213,6 +213,8 @@ pub(super) struct Log {
     pub(super) format: LogFormat,
     /// Least severe level written.
     pub(super) level: LogLevel,
+    /// A line at "info" for each plain HTTP request that was answered.
+    pub(super) requests: bool,
     /// How many lines on single sessions are written of each kind (a state entered, an outcome). How many were left out
     /// is told once a second.
     pub(super) flood: Flood,
@@ -220,7 +222,7 @@ pub(super) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: LogLevel::Info, flood: Flood::default() }
+        Self { format: LogFormat::Auto, level: LogLevel::Info, requests: false, flood: Flood::default() }
     }
 }
 
