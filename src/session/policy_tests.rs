@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::oneshot,
@@ -52,7 +52,7 @@ struct Script {
 impl Upstream for Script {
     type Stream = DuplexStream;
 
-    async fn dial(&self, _: request::Parts, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+    async fn dial(&self, _: Vec<u8>, _: &str) -> Result<Answer<DuplexStream>, Fault> {
         if self.refuses {
             let reason = "refused".to_owned();
             return Err(Fault::Dial(DialError { fault: DialFault::Refused, reason, hint: None }));

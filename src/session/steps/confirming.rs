@@ -23,7 +23,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn listen_beside(&mut self, client: Client<C>) {
         let (Some(joined), Some(rule)) = (self.joined.take(), self.route().gate.confirm.clone()) else { return };
-        self.forget_request();
+        self.arrived.handshake.forget();
         self.client = Leg::Listening(Box::new(Listening::new(client, joined, rule)));
     }
 
