@@ -197,7 +197,9 @@ impl Drained {
     async fn start_with(open: bool, timeout: Duration) -> Self {
         let health = Health::start(open).await;
         let upstream = Upstream::start().await;
-        let lines = format!("{}\ndrain.timeout = \"{}ms\"", check(&health), timeout.as_millis());
+        // No ping comes before a Close, however long that takes on a busy machine.
+        let lines =
+            format!("{}\nhold.ping_interval = \"10m\"\ndrain.timeout = \"{}ms\"", check(&health), timeout.as_millis());
         let process = Process::start(upstream.address, &lines, &[]).await;
         if open {
             metric_is(process.admin, r#"readygate_gate_verdict{route="*",verdict="open"}"#, 1.0).await;
