@@ -225,7 +225,7 @@ async fn r14_a_session_that_passes_degraded_is_counted_and_its_timeline_says_wha
     assert!(has(&house, "readygate_sessions_degraded_total{route=\"*\"} 1"));
     let steps = house.registry.find(1, Instant::now().into_std()).unwrap().steps;
     let replaying = steps.iter().find(|step| step.state == "replaying").unwrap();
-    assert_eq!(replaying.reason, "degraded: llm: refused: nothing listens");
+    assert_eq!(&*replaying.reason, "degraded: llm: refused: nothing listens");
     session.task.abort();
 }
 
@@ -331,7 +331,7 @@ async fn who_finds_no_place_is_refused_and_nothing_says_that_it_was_held_or_list
         let steps = house.registry.find(1, Instant::now().into_std()).unwrap().steps;
         let states: Vec<_> = steps.iter().map(|step| step.state).collect();
         assert_eq!(states, [before, vec!["too_many"]].concat());
-        assert_eq!(steps.last().unwrap().reason, "hold.sessions are held already, or hold.total_bytes are used up");
+        assert_eq!(&*steps.last().unwrap().reason, "hold.sessions are held already, or hold.total_bytes are used up");
         assert_eq!(house.gate.verdict().is_open(), verdict == "open" && !refuses, "the gate heard of a refused dial");
     }
 }
