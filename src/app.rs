@@ -14,11 +14,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::{
-    net::TcpListener,
-    task::JoinSet,
-    time::{sleep, timeout_at},
-};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::StartError;
@@ -27,6 +23,7 @@ use crate::{
     admin::{self, Reloading, View},
     config::Config,
     descriptors::{Door, Share},
+    drain::Cutting,
     gate::Gate,
     http::Site,
     listen,
@@ -97,15 +94,18 @@ impl App {
         self.reign.view()
     }
 
-    /// Runs until `shutdown` resolves or an operator asks for it, and then drains; returns when nothing is left or the drain's time is over.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Runs until `shutdown` resolves or an operator asks for it, and then drains; returns when nothing is left or the drain's
+    /// time is over. Once `hurry` resolves too, the drain waits for nobody any more.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, hurry: impl Future<Output = ()>) {
         let Self { public, admin, mut reign, share, watch } = self;
         let mut background = JoinSet::new();
         let stop_admin = CancellationToken::new();
         let view = Arc::clone(reign.view());
         background.spawn(admin::serve(admin, Arc::clone(&view), share.admin, stop_admin.clone()));
         reign.begin();
-        background.spawn(listen::serve(public, reign.sites(), Door::new(&share)));
+        let door = Door::new(&share);
+        view.set_door(door.clone());
+        background.spawn(listen::serve(public, reign.sites(), door));
         view.set_bound();
         let floods = Arc::clone(&reign.site().house.floods);
         background.spawn({
@@ -118,7 +118,7 @@ impl App {
             () = view.asked_to_drain() => tracing::info!("an operator asked for the drain"),
             () = follow(watch, &mut reign) => {}
         }
-        drain(&reign.site()).await;
+        drain(&reign.site(), hurry).await;
         floods.settle();
         stop_admin.cancel();
     }
@@ -132,7 +132,7 @@ async fn follow(watch: Option<Watch>, reign: &mut Reign) {
 }
 
 /// Tells, waits, cuts, waits: all within the drain's time.
-async fn drain(site: &Site) {
+async fn drain(site: &Site, hurry: impl Future<Output = ()>) {
     let Site { house, tasks, .. } = site;
     let began = Instant::now();
     tracing::info!(sessions = house.registry.count(), timeout = ?house.drain.timeout(), "draining");
@@ -140,15 +140,20 @@ async fn drain(site: &Site) {
     house.gate.drain();
     house.drain.begin();
     tasks.close();
-    tokio::select! {
-        () = tasks.wait() => {}
-        () = sleep(house.drain.time_to_cut()) => {
-            let left = house.registry.count();
-            tracing::info!(sessions = left, "cutting what is left");
-            house.metrics.drain_cuts(left);
-            house.drain.cut();
-            let _ = timeout_at((began + house.drain.timeout()).into(), tasks.wait()).await;
+    let say = |cutting| {
+        let left = house.registry.count();
+        match cutting {
+            Cutting::InTurns => {
+                tracing::info!(sessions = left, "cutting what is left");
+                house.metrics.drain_cuts(left);
+            }
+            Cutting::AtOnce => tracing::info!(sessions = left, "in a hurry: cutting what is left at once"),
         }
+    };
+    tokio::select! {
+        biased;
+        () = tasks.wait() => {}
+        () = house.drain.run_out(hurry, say) => {}
     }
     let left = house.registry.count();
     tracing::info!(took_ms = millis(began.elapsed()), left, "drained");

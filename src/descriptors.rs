@@ -116,6 +116,12 @@ impl Door {
         Self { seats: places(share.seats), doorway: places(share.doorway) }
     }
 
+    /// Who comes next finds no seat.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.seats.available_permits() == 0
+    }
+
     /// A seat, or while there is none a place in the doorway; waits for the first of them that comes free.
     pub async fn enter(&self) -> Place {
         let (seats, doorway) = (Arc::clone(&self.seats), Arc::clone(&self.doorway));

@@ -1,9 +1,13 @@
 //! Arguments, configuration, log, run, exit code: 0 done or drained, 1 failed, 2 wrong usage or configuration.
+//!
+//! SIGTERM or SIGINT drains, a second one hurries the drain (everyone left is told at once, and the exit code is still 0), and
+//! SIGHUP has the configuration's file looked at.
 
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
@@ -17,9 +21,10 @@ use readygate::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
 };
+use tokio_util::sync::CancellationToken;
 
 /// A session's beginning and end are some fifty small pieces of memory each, which the C library's allocator takes longer
 /// over, and packs less tightly (`cargo bench --bench peers -- connections memory`).
@@ -28,6 +33,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Wrong usage or configuration, as clap has it too.
 const MISUSED: u8 = 2;
+
+/// A signal so soon after the first is the same wish: some supervisors signal the process and its whole group, or pass on what
+/// the terminal has sent already. Nobody's second thought comes that fast.
+const ECHO: Duration = Duration::from_millis(300);
 
 /// A sidecar reverse proxy that holds WebSocket clients until the backend is ready.
 #[derive(Debug, Parser)]
@@ -116,7 +125,7 @@ fn run(path: &Path) -> io::Result<ExitCode> {
 async fn serve(config: Config, watch: Watch) -> Result<(), StartError> {
     let (platform, patience) = (config.profile.place.label(), config.profile.patience);
     // From the first line of the log on, a signal drains.
-    let (stop, asker) = (stop_signal(), watch.asker());
+    let ((stop, hurry), asker) = (stop_signals(), watch.asker());
     // And from here on a hangup does no harm.
     tokio::spawn(hangups(asker));
     if let Err(error) = descriptors::raise() {
@@ -131,23 +140,35 @@ async fn serve(config: Config, watch: Watch) -> Result<(), StartError> {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%public, %admin, platform, patience, open_files, version, "listening");
     }
-    app.run(stop).await;
+    app.run(stop, hurry).await;
     Ok(())
 }
 
-/// Takes signals from this call on, and resolves on SIGTERM or SIGINT. A process that cannot take signals runs until it is
-/// killed. Must be called in a runtime.
-fn stop_signal() -> impl Future<Output = ()> {
+/// Takes signals from this call on. The first future resolves on SIGTERM or SIGINT, the second on the next of them. A process
+/// that cannot take signals runs until it is killed. Must be called in a runtime.
+fn stop_signals() -> (impl Future<Output = ()>, impl Future<Output = ()>) {
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let futures = (stop.clone().cancelled_owned(), hurry.clone().cancelled_owned());
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    async move {
+    tokio::spawn(async move {
         let (Ok(mut term), Ok(mut int)) = signals else {
-            tracing::error!("signals cannot be taken: this process will not drain");
-            return std::future::pending().await;
+            return tracing::error!("signals cannot be taken: this process will not drain");
         };
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        next_of(&mut term, &mut int).await;
+        stop.cancel();
+        let since = Instant::now();
+        while since.elapsed() < ECHO {
+            next_of(&mut term, &mut int).await;
         }
+        hurry.cancel();
+    });
+    futures
+}
+
+async fn next_of(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
     }
 }
 

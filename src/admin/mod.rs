@@ -1,7 +1,7 @@
 //! The private port: probes for the platform, metrics for Prometheus, answers for people in a hurry.
 //!
 //! `GET /startupz` (the public port is bound), `/livez` (the workers turn: a runtime that hangs answers nothing),
-//! `/readyz` (neither draining nor out of hold budget), `/gate` (200 while open, else 503 with the blockers),
+//! `/readyz` (neither draining, nor out of hold budget, nor out of seats), `/gate` (200 while open, else 503 with the blockers),
 //! `/metrics`, `/status`, `/sessions` (`?state=held&limit=10`) and `/sessions/{id}` (the timeline of one); `/` shows them
 //! to people, and `/events` keeps that page up to date.
 //!
@@ -32,7 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{reload::Reloading, server::serve};
 use crate::{
-    config::Config, gate::Gate, hold::budget::Budget, session::registry::Registry, telemetry::metrics::Metrics,
+    config::Config, descriptors::Door, gate::Gate, hold::budget::Budget, session::registry::Registry,
+    telemetry::metrics::Metrics,
 };
 
 /// All that the admin port may look at.
@@ -43,6 +44,7 @@ pub struct View {
     registry: Arc<Registry>,
     budget: Arc<Budget>,
     reloading: OnceLock<Reloading>,
+    door: OnceLock<Door>,
     bound: AtomicBool,
     drain: CancellationToken,
     started: Instant,
@@ -61,10 +63,10 @@ impl View {
         config: Arc<Config>,
         started: Instant,
     ) -> Arc<Self> {
-        let (ruling, reloading) = (RwLock::new((gate, config)), OnceLock::new());
+        let (ruling, reloading, door) = (RwLock::new((gate, config)), OnceLock::new(), OnceLock::new());
         let (bound, drain) = (AtomicBool::new(false), CancellationToken::new());
         let listeners = Arc::new(Semaphore::new(events::MAX_LISTENERS));
-        Arc::new(Self { ruling, metrics, registry, budget, reloading, bound, drain, started, listeners })
+        Arc::new(Self { ruling, metrics, registry, budget, reloading, door, bound, drain, started, listeners })
     }
 
     /// This gate and this configuration are in force from here on.
@@ -86,6 +88,16 @@ impl View {
 
     fn config(&self) -> Arc<Config> {
         Arc::clone(&self.ruling.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// This is where clients come in.
+    pub fn set_door(&self, door: Door) {
+        // There is one, and it is named once.
+        let _ = self.door.set(door);
+    }
+
+    fn has_seats(&self) -> bool {
+        self.door.get().is_none_or(|door| !door.is_full())
     }
 
     /// The public port is bound: from here on the process has started.

@@ -110,7 +110,7 @@ fn startup(view: &View) -> Answer {
     unavailable("the public port is not bound yet")
 }
 
-/// A shut gate is not unready: holding is the job. What cannot be held is.
+/// A shut gate is not unready: holding is the job. What cannot be held is, and what cannot even be let in.
 fn ready(view: &View) -> Answer {
     if view.gate().verdict() == Verdict::Draining {
         return unavailable("draining");
@@ -119,6 +119,9 @@ fn ready(view: &View) -> Answer {
         let (bytes, sessions) = view.budget.limits();
         let (used, held) = (view.budget.bytes(), view.budget.sessions());
         return unavailable(&format!("hold budget spent: {used} of {bytes} bytes, {held} of {sessions} sessions"));
+    }
+    if !view.has_seats() {
+        return unavailable("no file descriptors are left for one more client");
     }
     ok()
 }

@@ -11,7 +11,7 @@ use super::{View, reload};
 use crate::{
     config::{self, Config},
     gate::{self, Verdict},
-    session::registry,
+    session::registry::{self, Waits},
     telemetry::metrics::Figures,
 };
 
@@ -176,6 +176,10 @@ pub(super) struct Session {
 pub(super) struct Timeline {
     #[serde(flatten)]
     session: Session,
+    /// How its client waits, or has waited: `early` or `deferred`; none if it did not.
+    accept: Option<&'static str>,
+    /// Why it was not accepted early.
+    deferred_because: Option<&'static str>,
     steps: Vec<Step>,
     /// What the session waits for, while it is held.
     waiting_for: Vec<Blocker>,
@@ -343,9 +347,15 @@ impl Timeline {
     /// One session under the present `verdict`.
     pub(super) fn new(view: registry::View, verdict: &Verdict) -> Self {
         let steps = view.steps.iter().map(Step::from).collect();
+        let (accept, deferred_because) = match view.waits {
+            Some(Waits::Early) => (Some("early"), None),
+            Some(Waits::Deferred(why)) => (Some("deferred"), Some(why.label())),
+            None => (None, None),
+        };
         let session = Session::from(view);
         let blockers = if session.state == HELD { verdict.blockers() } else { &[] };
-        Self { session, steps, waiting_for: blockers.iter().cloned().map(Blocker::from).collect() }
+        let waiting_for = blockers.iter().cloned().map(Blocker::from).collect();
+        Self { session, accept, deferred_because, steps, waiting_for }
     }
 }
 

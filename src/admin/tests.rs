@@ -18,6 +18,7 @@ use super::*;
 use crate::{
     config::Environment,
     gate::{Class, Failure},
+    session::{deferral::Deferral, registry::Waits},
     telemetry::metrics::Fate,
 };
 
@@ -255,11 +256,15 @@ async fn one_session_tells_its_steps_and_what_it_waits_for() {
     let port = port().await;
     let entry = port.enter("/ws", "arrived");
     let path = format!("/sessions/{}", entry.id());
+    let arrived = port.get(&path).await.json();
+    assert_eq!((&arrived["accept"], &arrived["deferred_because"]), (&json!(null), &json!(null)));
     entry.step("held", "gate shut", Instant::now());
+    entry.waits(Waits::Deferred(Deferral::Origin));
     entry.held(12, 2);
     let held = port.get(&path).await.json();
     assert_eq!((&held["state"], &held["held_bytes"], &held["held_frames"]), (&json!("held"), &json!(12), &json!(2)));
     assert_eq!(held["waiting_for"][0]["check"], "upstream");
+    assert_eq!((&held["accept"], &held["deferred_because"]), (&json!("deferred"), &json!("origin")));
     assert_eq!((&held["steps"][0]["state"], &held["steps"][1]["reason"]), (&json!("arrived"), &json!("gate shut")));
     entry.finish("timed-out", "30 s are over", Instant::now());
     let ended = port.get(&path).await.json();

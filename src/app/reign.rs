@@ -13,13 +13,13 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::{
     admin::View,
-    config::{Check, Config},
+    config::{Check, Config, Hold},
     descriptors::Share,
     dial::Dialer,
     gate::{Gate, Plan},
     http::{Proxy, Site, Sites},
     listen::tls::acceptor,
-    probe::{self, Probe, Timing},
+    probe::{self, Lessons, Probe, Timing},
     reload::Proposal,
     session::House,
     telemetry::metrics::Metrics,
@@ -37,6 +37,8 @@ pub(super) struct Reign {
     waiting: Probes,
     /// Of the present gate.
     running: JoinSet<()>,
+    /// What they learn.
+    learned: Vec<(Check, Lessons)>,
     farewells: JoinSet<()>,
 }
 
@@ -50,7 +52,7 @@ struct Parts {
 }
 
 #[derive(Default)]
-struct Probes(Vec<(Check, Box<dyn Probe>)>);
+struct Probes(Vec<(Check, Box<dyn Probe>, Lessons)>);
 
 impl Reign {
     /// The first generation, whose checks do not run yet.
@@ -61,7 +63,7 @@ impl Reign {
         let backend = Backend::new(dialer.clone(), config.upstream.handshake_timeout);
         let house = House::new(config, gate, metrics, backend);
         house.budget.carry(share.seats);
-        warn_if_cut(house.config.hold.sessions, share);
+        tell_if_cut(house.config.hold.sessions, share);
         let view = view(&house);
         let proxy = Arc::new(Proxy::new(dialer, &house.config.upstream.target, share.idle));
         let site = Site { house: Arc::new(house), proxy, tls, tasks: TaskTracker::new() };
@@ -73,6 +75,7 @@ impl Reign {
             timing,
             waiting: probes,
             running: JoinSet::new(),
+            learned: Vec::new(),
             farewells: JoinSet::new(),
         })
     }
@@ -80,6 +83,7 @@ impl Reign {
     /// Runs the checks.
     pub(super) fn begin(&mut self) {
         let probes = mem::take(&mut self.waiting);
+        self.learned = probes.0.iter().map(|(check, _, lessons)| (check.clone(), lessons.clone())).collect();
         probes.spawn(&self.site().house, self.timing, &mut self.running);
     }
 
@@ -114,7 +118,7 @@ impl Reign {
             false => Arc::new(Proxy::new(dialer.clone(), &config.upstream.target, self.share.idle)),
         };
         if config.hold.sessions != before.house.config.hold.sessions {
-            warn_if_cut(config.hold.sessions, self.share);
+            tell_if_cut(config.hold.sessions, self.share);
         }
         let backend = Backend::new(dialer, config.upstream.handshake_timeout);
         let house = Arc::new(before.house.after(config, gate, backend));
@@ -131,7 +135,7 @@ impl Reign {
         let (mut checks, gate) = (mem::take(&mut self.running), old.clone());
         let before = mem::replace(&mut self.plan, plan);
         self.timing = timing;
-        self.waiting = probes;
+        self.waiting = probes.taught_by(&self.learned);
         self.begin();
         let (view, metrics) = (Arc::clone(&self.view), Arc::clone(&self.site().house.metrics));
         forget(&before, &view.gate(), &metrics);
@@ -164,11 +168,22 @@ impl Probes {
         let built = plan.checks.iter().map(|planned| {
             let check = planned.check.clone();
             match probe::build(&check) {
-                Ok(probe) => Ok((check, probe)),
+                Ok(probe) => Ok((check, probe, Lessons::default())),
                 Err(error) => Err(StartError::Check { name: check.name, error }),
             }
         });
         built.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The same, each with what an earlier one of the same name has learned that asks the same.
+    fn taught_by(mut self, learned: &[(Check, Lessons)]) -> Self {
+        for (check, _, lessons) in &mut self.0 {
+            let is_it = |(before, _): &&(Check, Lessons)| before.name == check.name && before.kind == check.kind;
+            if let Some((_, before)) = learned.iter().find(is_it) {
+                *lessons = before.handed_on();
+            }
+        }
+        self
     }
 
     fn spawn(self, house: &House<Backend>, timing: Timing, running: &mut JoinSet<()>) {
@@ -178,24 +193,29 @@ impl Probes {
                  set upstream.check to a path that answers 200 only when the backend can serve"
             );
         }
-        for (index, (check, probe)) in self.0.into_iter().enumerate() {
+        for (index, (check, probe, lessons)) in self.0.into_iter().enumerate() {
             let (gate, metrics) = (house.gate.clone(), Arc::clone(&house.metrics));
-            running.spawn(probe::run::run(index, check, probe, gate, metrics, timing));
+            running.spawn(probe::run::run(index, check, probe, gate, metrics, timing, lessons));
         }
     }
 }
 
-/// Says so where fewer sessions can be held than are asked for.
-fn warn_if_cut(configured: usize, share: Share) {
+/// Says so where fewer sessions can be held than are asked for: a warning where somebody asked. The default is only a bound
+/// that many a limit of open files stays below.
+fn tell_if_cut(configured: usize, share: Share) {
     let Share { limit, seats: in_force, .. } = share;
-    if configured > in_force {
-        tracing::warn!(
-            limit,
-            configured,
-            in_force,
-            "hold.sessions is more than the limit of open files carries: raise the limit (ulimit -n, LimitNOFILE) or lower hold.sessions"
-        );
+    if configured <= in_force {
+        return;
     }
+    if configured == Hold::USUAL_SESSIONS as usize {
+        return tracing::info!(limit, in_force, "as many sessions are held as the limit of open files carries");
+    }
+    tracing::warn!(
+        limit,
+        configured,
+        in_force,
+        "hold.sessions is more than the limit of open files carries: raise the limit (ulimit -n, LimitNOFILE) or lower hold.sessions"
+    );
 }
 
 fn view(house: &House<Backend>) -> Arc<View> {

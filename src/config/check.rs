@@ -49,7 +49,11 @@ pub(super) fn check(document: &mut Document<'_>, raw: RawConfig, environment: &E
     let profile = checker.profile(raw.probe.profile);
     let features = features(&raw.features);
     let notices = checker.notices(&raw.notices, features.client_notices);
-    let http = Http { when_shut: raw.http.when_shut, wait_for: raw.http.wait_for };
+    let http = Http {
+        when_shut: raw.http.when_shut,
+        wait_for: raw.http.wait_for,
+        response_timeout: checker.time("http.response_timeout", raw.http.response_timeout),
+    };
     let drain = Drain { timeout: checker.time("drain.timeout", raw.drain.timeout) };
     let (upstream, log) = (upstream?, checker.log(&raw.log));
     checker.warn_of_an_idle_rollout(&KeyPath::from("gate"), &gate);
@@ -89,7 +93,7 @@ impl Checker<'_, '_> {
             burst: self.count("log.flood.burst", raw.flood.burst, 1..=MOST_LINES),
             per_second: self.count("log.flood.per_second", raw.flood.per_second, 1..=MOST_LINES),
         };
-        Log { format: raw.format, level, flood }
+        Log { format: raw.format, level, requests: raw.requests, flood }
     }
 
     /// Notes a problem of the value at `path`.

@@ -185,6 +185,8 @@ pub struct Http {
     pub when_shut: WhenShut,
     /// What a request waits for.
     pub wait_for: WaitFor,
+    /// From the moment it goes to the upstream to the head of its answer.
+    pub response_timeout: Duration,
 }
 
 /// `http.wait_for`
@@ -223,6 +225,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Least severe level written.
     pub level: tracing::Level,
+    /// Plain requests have a line.
+    pub requests: bool,
     /// How much of a flood is written.
     pub flood: Flood,
 }

@@ -181,11 +181,13 @@ pub(super) struct Http {
     pub(super) when_shut: WhenShut,
     /// What a held request waits for.
     pub(super) wait_for: WaitFor,
+    /// From the moment a request goes to the upstream to the head of its answer; then 504. Bodies that stream have no limit.
+    pub(super) response_timeout: Time,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { when_shut: WhenShut::Hold, wait_for: WaitFor::Upstream }
+        Self { when_shut: WhenShut::Hold, wait_for: WaitFor::Upstream, response_timeout: Time::secs(3600) }
     }
 }
 
@@ -211,6 +213,8 @@ pub(super) struct Log {
     pub(super) format: LogFormat,
     /// Least severe level written.
     pub(super) level: LogLevel,
+    /// A line at "info" for each plain HTTP request that was answered.
+    pub(super) requests: bool,
     /// How many lines on single sessions are written of each kind (a state entered, an outcome). How many were left out
     /// is told once a second.
     pub(super) flood: Flood,
@@ -218,7 +222,7 @@ pub(super) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: LogLevel::Info, flood: Flood::default() }
+        Self { format: LogFormat::Auto, level: LogLevel::Info, requests: false, flood: Flood::default() }
     }
 }
 

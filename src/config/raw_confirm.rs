@@ -1,14 +1,32 @@
-//! `gate.confirm` as TOML says it.
+//! `gate.confirm` as TOML says it: a table that names a message, or `false`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{
     OnTimeout,
     units::{Size, Time},
 };
+
+/// What `confirm` may be.
+#[derive(Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum ConfirmSpec {
+    /// false: the upstream's 101 says that it is ready.
+    Off(Off),
+    /// The message that says so.
+    Message(Confirm),
+}
+
+/// The word `false`.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[schemars(extend("const" = false))]
+pub(super) struct Off(bool);
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -36,5 +54,30 @@ impl Default for Confirm {
             on_timeout: OnTimeout::Close,
             message_bytes: Size::kib(64),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for ConfirmSpec {
+    /// By hand, because an untagged enum would not say what was expected.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ConfirmVisitor)
+    }
+}
+
+struct ConfirmVisitor;
+
+impl<'de> Visitor<'de> for ConfirmVisitor {
+    type Value = ConfirmSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"a table such as { json = { "/connection_ready" = true } }, or false"#)
+    }
+
+    fn visit_bool<E: Error>(self, on: bool) -> Result<ConfirmSpec, E> {
+        if on { Err(E::invalid_value(Unexpected::Bool(on), &self)) } else { Ok(ConfirmSpec::Off(Off(on))) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ConfirmSpec, A::Error> {
+        Confirm::deserialize(MapAccessDeserializer::new(map)).map(ConfirmSpec::Message)
     }
 }

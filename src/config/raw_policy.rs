@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Accept, Mode, OnTimeout, WhenFull,
-    raw_confirm::Confirm,
+    raw_confirm::ConfirmSpec,
     raw_rollout::{RolloutKeySpec, RolloutWord},
     units::{Size, SizeOrAuto, Time},
 };
@@ -36,9 +36,9 @@ pub(super) struct Gate {
     /// What becomes of a session whose time is over.
     pub(super) on_timeout: OnTimeout,
     /// The message by which the upstream says that it is ready for a connection; what the client sends waits for it.
-    /// Absent means that the upstream's 101 says so.
+    /// Absent, or false, means that the upstream's 101 says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) confirm: Option<Confirm>,
+    pub(super) confirm: Option<ConfirmSpec>,
     /// How waiting sessions are let go when the gate opens.
     pub(super) release: Release,
     /// Close code for a client that was accepted early and whose handshake the upstream then refused, by HTTP status.
@@ -104,7 +104,7 @@ impl Default for Hold {
             connection_bytes: Size::mib(1),
             connection_frames: 1000,
             total_bytes: SizeOrAuto::Auto,
-            sessions: 10_000,
+            sessions: super::Hold::USUAL_SESSIONS,
             when_full: WhenFull::Pause,
             frame_timeout: Time::secs(30),
             ping_interval: Time::secs(10),
@@ -138,8 +138,8 @@ pub(super) struct Route {
     pub(super) hold_timeout: Option<Time>,
     /// In place of gate.on_timeout.
     pub(super) on_timeout: Option<OnTimeout>,
-    /// In place of gate.confirm, as a whole.
-    pub(super) confirm: Option<Confirm>,
+    /// In place of gate.confirm, as a whole; false where the upstream's 101 will do.
+    pub(super) confirm: Option<ConfirmSpec>,
     /// In place of gate.release.
     pub(super) release: Option<Release>,
     /// In place of gate.close_codes, as a whole.

@@ -1,9 +1,10 @@
 //! One client connection: its requests, told apart into WebSockets, which become sessions, and the rest, which is
 //! proxied.
 //!
-//! `headers`, `upgrade` and `refuse` are the rules; `head` bounds the time for a request head, `interim` lets 1xx answers
+//! `headers`, `upgrade` and `refuse` are the rules; `asked` is the line on a plain request, `head` bounds the time for a request head, `interim` lets 1xx answers
 //! through, `body` is bodies on their way, `proxy` is plain HTTP.
 
+mod asked;
 mod body;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -31,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use self::{
+    asked::Asked,
     body::Noted,
     head::{Line, Phase, Timed},
     interim::{Aside, Interim},
@@ -151,19 +153,23 @@ async fn answer(site: &Arc<Site>, request: Request<Incoming>, peer: Peer, phase:
 
 async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if let Err(what) = headers::check(&head) {
-        return bad_request(what);
-    }
-    match upgrade::examine(&head) {
-        Examined::Malformed(refusal) => refusal.into_response(),
-        Examined::WebSocket(accept) => socket(site, Request::from_parts(head, body), accept, peer).await,
-        Examined::Plain if !peer.place.is_seat() => Refusal::too_many().into_response(),
-        Examined::Plain => {
+    let asked = site.house.config.log.requests.then(|| Asked::new(&head, peer.address.ip()));
+    let examined = headers::check(&head).map(|()| upgrade::examine(&head));
+    let response = match examined {
+        Err(what) => bad_request(what),
+        Ok(Examined::Malformed(refusal)) => refusal.into_response(),
+        Ok(Examined::WebSocket(accept)) => return socket(site, Request::from_parts(head, body), accept, peer).await,
+        Ok(Examined::Plain) if !peer.place.is_seat() => Refusal::too_many().into_response(),
+        Ok(Examined::Plain) => {
             let request = Request::from_parts(head, body);
             // Boxed, for a WebSocket should not pay for what plain HTTP needs.
             Box::pin(site.proxy.answer(&site.house, request, &peer)).await
         }
+    };
+    if let Some(asked) = asked {
+        asked.answered(response.status(), &site.house.floods);
     }
+    response
 }
 
 /// Begins a session and answers as it says. If the client goes first, nobody waits for the reply, and the session sees

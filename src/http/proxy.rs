@@ -18,7 +18,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tower_service::Service;
 
 use super::{
@@ -95,7 +95,7 @@ impl Proxy {
                 let interim = peer.interim.clone();
                 on_informational(&mut request, move |answer| interim.send(answer.status(), answer.headers()));
             }
-            match self.send(request, &shelf).await {
+            match self.send(request, &shelf, house.config.http.response_timeout).await {
                 Ok(response) => return marked(response, standing.filter(|_| gating.holds())),
                 Err(Trouble::Answered(refusal)) => return refusal.into_response(),
                 Err(Trouble::NotDialed(fault)) => {
@@ -127,8 +127,16 @@ impl Proxy {
         head.version = Version::HTTP_11;
     }
 
-    async fn send(&self, request: Request<Reclaimable>, shelf: &Shelf) -> Result<Response<Body>, Trouble> {
-        match self.client.request(request).await {
+    async fn send(
+        &self,
+        request: Request<Reclaimable>,
+        shelf: &Shelf,
+        time: Duration,
+    ) -> Result<Response<Body>, Trouble> {
+        let Ok(answer) = timeout(time, self.client.request(request)).await else {
+            return Err(Trouble::Answered(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream timeout")));
+        };
+        match answer {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Trouble::bad_answer()),
             Ok(mut response) => {
                 headers::check_response(response.headers_mut()).map_err(|_| Trouble::bad_answer())?;

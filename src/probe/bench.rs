@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, advance, sleep},
 };
 
-use super::{Checking, Probe, Timing, fixture, run::run};
+use super::{Checking, Lessons, Probe, Timing, fixture, run::run};
 use crate::{
     config,
     gate::{BreakerState, CheckView, Class, Failure, Gate},
@@ -108,7 +108,8 @@ impl Bench {
         let (tell, asked) = unbounded_channel();
         let fake = Fake { behaviour: Arc::clone(&behaviour), busy: AtomicBool::new(false), tell };
         let timing = Timing { adaptive: true, patience: 1.0 };
-        tokio::spawn(run(0, check.clone(), Box::new(fake), gate.clone(), Arc::clone(&metrics), timing));
+        let lessons = Lessons::default();
+        tokio::spawn(run(0, check.clone(), Box::new(fake), gate.clone(), Arc::clone(&metrics), timing, lessons));
         Self { gate, check: check.clone(), metrics, behaviour, asked }
     }
 

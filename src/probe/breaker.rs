@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The breaker of one check.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Breaker {
     attempts: u32,
     /// Between attempts after permanent failures.
@@ -43,6 +43,12 @@ impl Breaker {
         // A breaker that is open never asks more often than the backoff at its longest.
         let slow = Backoff { initial: pacing.backoff.max, max: cooldown.max(pacing.backoff.max) };
         Self { attempts, slow, state: BreakerState::Closed, failures: 0, permanent: 0 }
+    }
+
+    /// The same with what happened `before`, under other limits perhaps.
+    pub(super) fn after(self, before: &Self) -> Self {
+        let Self { state, failures, permanent, .. } = *before;
+        Self { state, failures, permanent, ..self }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -180,5 +186,15 @@ mod tests {
         assert_eq!(breaker.slow_pause(), None);
         run(&mut breaker, Some(Class::Auth));
         assert_eq!(breaker.slow_pause(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_open_breaker_stays_open_under_other_limits_until_a_trial_passes() {
+        let mut before = breaker(2);
+        assert_eq!([1, 2].map(|_| before.end(Some(Class::Refused))), [None, Some(Turn::Opened(2))]);
+        let mut after = breaker(9).after(&before);
+        after.begin();
+        assert_eq!((after.state(), after.end(Some(Class::Refused))), (BreakerState::HalfOpen, None));
+        assert_eq!((after.state(), after.end(None)), (BreakerState::Open, Some(Turn::Closed)));
     }
 }

@@ -33,7 +33,7 @@ pub struct Timing {
 }
 
 /// The latency of one check, and the timeout that follows from it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Latency {
     timing: Timing,
     ceiling: Duration,
@@ -61,6 +61,11 @@ impl Latency {
     /// Nothing measured; no working timeout will be longer than `ceiling`.
     pub(super) fn new(ceiling: Duration, timing: Timing) -> Self {
         Self { timing, ceiling, measured: None, doublings: 0 }
+    }
+
+    /// The same with what was measured `before`, under other limits perhaps.
+    pub(super) fn after(self, before: &Self) -> Self {
+        Self { measured: before.measured, doublings: before.doublings, ..self }
     }
 
     /// An attempt passed after `took`.
@@ -207,5 +212,15 @@ mod tests {
     #[test]
     fn switched_off_it_is_the_ceiling_whatever_was_measured() {
         assert_eq!(after(Timing { adaptive: false, ..PLAIN }, &[1; 9]), CEILING.as_millis());
+    }
+
+    #[test]
+    fn what_was_measured_goes_on_under_other_limits() {
+        let mut before = Latency::new(CEILING, PLAIN);
+        before.sample(millis(100));
+        before.timed_out();
+        let after = Latency::new(CEILING * 10, Timing { patience: 2.0, ..PLAIN }).after(&before);
+        assert_eq!(after.timeout(), millis(2 * (100 + 2 * 300)));
+        assert_eq!(Latency::new(millis(500), PLAIN).after(&before).timeout(), millis(500));
     }
 }

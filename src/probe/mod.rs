@@ -9,6 +9,7 @@ mod fixture;
 mod grpc;
 mod http;
 mod latency;
+mod lessons;
 mod postgres;
 mod redis;
 pub mod run;
@@ -24,7 +25,7 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-pub use self::latency::Timing;
+pub use self::{latency::Timing, lessons::Lessons};
 use crate::{
     config,
     dial::{DialError, DialFault},

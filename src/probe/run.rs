@@ -17,6 +17,7 @@ use super::{
     Probe, Timing, attempt,
     breaker::{Breaker, Turn},
     latency::Latency,
+    lessons::{Learned, Lessons},
     schedule::{Rest, Run, Schedule, Surroundings},
 };
 use crate::{
@@ -34,7 +35,7 @@ const MOST_VOID: u32 = 2;
 /// four looks a second cost nothing.
 const STARVED: Rest = Rest::Fixed(Duration::from_millis(250));
 
-/// Runs `check`, the gate's number `index`, until the task is dropped.
+/// Runs `check`, the gate's number `index`, until the task is dropped. It begins with the `lessons` there are, and notes its own.
 pub async fn run(
     index: usize,
     check: config::Check,
@@ -42,14 +43,21 @@ pub async fn run(
     gate: Gate,
     metrics: Arc<Metrics>,
     timing: Timing,
+    lessons: Lessons,
 ) {
+    let (latency, breaker) = (Latency::new(check.pacing.timeout, timing), Breaker::new(&check.pacing));
+    let Learned { latency, breaker } = match lessons.recall() {
+        Some(before) => Learned { latency: latency.after(&before.latency), breaker: breaker.after(&before.breaker) },
+        None => Learned { latency, breaker },
+    };
     let mut runner = Runner {
         index,
         probe,
         gate,
         metrics,
-        latency: Latency::new(check.pacing.timeout, timing),
-        breaker: Breaker::new(&check.pacing),
+        latency,
+        breaker,
+        lessons,
         least: check.pacing.backoff.initial,
         schedule: Schedule::new(check.pacing, timing.adaptive),
         name: check.name,
@@ -72,6 +80,7 @@ struct Runner {
     metrics: Arc<Metrics>,
     latency: Latency,
     breaker: Breaker,
+    lessons: Lessons,
     schedule: Schedule,
     /// The shortest rest of one who is woken.
     least: Duration,
@@ -124,6 +133,7 @@ impl Runner {
         let failed = result.as_ref().err().map(|failure| failure.class);
         let label = failed.map(Class::label);
         let turn = self.breaker.end(failed);
+        self.lessons.note(&self.latency, &self.breaker);
         // Of a gate that was replaced, nobody speaks: its checks may bear the names of others.
         if !self.gate.is_retired() {
             self.metrics.checked(&self.name, self.probe.kind(), failed.is_none(), took, label);

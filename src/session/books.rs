@@ -1,9 +1,8 @@
 //! What a session leaves behind: a line per transition, its timeline, its ledger.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::StatusCode;
-use serde_json::json;
+use http::{StatusCode, Version};
 use tokio::time::Instant;
 use tracing::{Level, level_filters::LevelFilter};
 
@@ -12,12 +11,12 @@ use super::{
     gating::{Gating, Would},
     ledger::Ledger,
     outcome::Outcome,
-    registry::Entry,
+    registry::{Entry, Waits},
     state::{Machine, State},
 };
 use crate::{
     config::Route,
-    telemetry::{metrics::Fate, millis, trace::Trace},
+    telemetry::{metrics::Fate, millis, request::HttpRequest, trace::Trace},
 };
 
 /// What a session carries from its arrival to its outcome.
@@ -44,6 +43,11 @@ impl<U> Books<U> {
     /// What the configuration says of its path.
     pub(super) fn route(&self) -> &Route {
         &self.house.config.routes[self.route]
+    }
+
+    /// Notes how the client waits.
+    pub(super) fn waits(&self, waits: Waits) {
+        self.entry.iter().for_each(|entry| entry.waits(waits));
     }
 
     /// Notes the way from `before` to where `machine` stands.
@@ -91,8 +95,8 @@ impl<U> Books<U> {
             return;
         }
         let status = if is_accepted { Some(StatusCode::SWITCHING_PROTOCOLS) } else { self.refusal(outcome) };
-        let http_request = http_request(status, &path, peer, lasted);
-        let _request = Trace::span(self.trace(), Some(&http_request)).entered();
+        let http_request = HttpRequest { method: "GET", path: &path, status, peer, lasted, version: Version::HTTP_11 };
+        let _request = Trace::span(self.trace(), Some(&http_request.to_json())).entered();
         match outcome.level() {
             Level::ERROR => tracing::error!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
             Level::WARN => tracing::warn!(session, from, to, reason, spent_ms, path, "session ended: {to}"),
@@ -121,21 +125,4 @@ impl<U> Books<U> {
             tracing::error!(session = self.seq, received, delivered, refused, "ledger out of balance");
         }
     }
-}
-
-/// The whole request as Cloud Logging has it
-/// (<https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest>). The status is missing where the
-/// client went before it was answered; the query is left out, for it may hold a secret.
-fn http_request(status: Option<StatusCode>, path: &str, peer: IpAddr, lasted: Duration) -> String {
-    let mut object = json!({
-        "requestMethod": "GET",
-        "requestUrl": path,
-        "latency": format!("{:.3}s", lasted.as_secs_f64()),
-        "remoteIp": peer.to_string(),
-        "protocol": "HTTP/1.1",
-    });
-    if let Some(status) = status {
-        object["status"] = status.as_u16().into();
-    }
-    object.to_string()
 }

@@ -22,9 +22,6 @@ use crate::{
 /// RSV1, which marks a compressed message (RFC 7692 §6), among the three reserved bits.
 const COMPRESSED: u8 = 4;
 
-/// A code at the beginning of a Close's payload (RFC 6455 §5.5.1).
-const CODE_BYTES: usize = 2;
-
 /// Follows one upstream's stream until its confirmation.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -94,7 +91,7 @@ impl Watch {
 
     /// The code of the upstream's Close, if it carries one that may stand on the wire.
     pub(super) fn close_code(&self) -> Option<u16> {
-        let code = self.closing.first_chunk::<CODE_BYTES>().map(|code| u16::from_be_bytes(*code));
+        let code = self.closing.first_chunk::<{ close::CODE_BYTES }>().map(|code| u16::from_be_bytes(*code));
         code.filter(|code| close::is_legal(*code))
     }
 
@@ -142,7 +139,9 @@ impl Watch {
         let length = usize::try_from(frame.left).unwrap_or(usize::MAX).min(bytes.len());
         let (piece, rest) = bytes.split_at(length);
         match frame.opcode {
-            Opcode::Close => self.closing.extend(piece.iter().take(CODE_BYTES.saturating_sub(self.closing.len()))),
+            Opcode::Close => {
+                self.closing.extend(piece.iter().take(close::CODE_BYTES.saturating_sub(self.closing.len())))
+            }
             opcode if opcode.is_control() => {}
             _ => self.take_text(piece),
         }

@@ -280,8 +280,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     pub(super) fn handle(&mut self, input: Input) {
-        let before = self.machine.state();
-        let action = self.machine.handle(input, Instant::now().into_std());
+        let (before, now) = (self.machine.state(), Instant::now().into_std());
+        let action = self.machine.handle(input, now);
+        // Who finds no place was never in the state that asks for one, and nothing says so.
+        let action = if self.finds_place(&action) { action } else { self.machine.handle(Input::NoRoom, now) };
         self.books.note(before, &self.machine);
         self.obey(action);
     }

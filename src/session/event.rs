@@ -86,17 +86,18 @@ pub struct Patience {
 pub enum Action {
     /// Nothing.
     Wait,
-    /// Take a place in the hold budget, accept early if the policy says so, queue for a turn.
+    /// Take a place in the hold budget, accept early if the policy says so, queue for a turn. Without a place: [`Input::NoRoom`].
     Hold,
     /// Dial.
     Dial,
     /// Dial after the back-off of so many failures.
     DialAfter(u32),
-    /// Tell the gate that the dial was refused, then as [`Action::Hold`] after the back-off of so many failures.
+    /// As [`Action::Hold`], after the back-off of so many failures.
     HoldAgain(u32),
     /// Relay the upstream's own answer, then end.
     Relay,
-    /// Relay the 101 if the client has none yet, pass the upstream's messages on, and keep the client's.
+    /// Take a place in the hold budget if there is none yet, relay the 101 if the client has none yet, pass the upstream's
+    /// messages on, and keep the client's. Without a place: [`Input::NoRoom`].
     Listen,
     /// The upstream need not confirm any more.
     Waive,

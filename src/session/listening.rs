@@ -85,11 +85,11 @@ where
         self.watch.close_code()
     }
 
-    /// Puts a Close to the upstream, which has got nothing before, and ends its stream.
-    pub(super) fn part(&mut self, code: Option<u16>) {
-        let (code, key) = (code.map(u16::to_be_bytes), fastrand::u32(..).to_ne_bytes());
-        let payload = code.as_ref().map_or(&[][..], |code| code);
-        self.goodbye = Goodbye::Saying(close::control(Opcode::Close, payload, Some(key)));
+    /// Puts a Close to the upstream, which has got nothing before, and ends its stream. Without a code there is no reason.
+    pub(super) fn part(&mut self, code: Option<u16>, reason: &[u8]) {
+        let payload = code.map_or_else(Vec::new, |code| [&code.to_be_bytes(), reason].concat());
+        let key = fastrand::u32(..).to_ne_bytes();
+        self.goodbye = Goodbye::Saying(close::control(Opcode::Close, &payload, Some(key)));
     }
 
     /// Gives everything away. What the upstream said behind its confirmation has become its early bytes.

@@ -108,7 +108,7 @@ async fn a_close_of_ours_gets_the_rest_of_the_frame_under_way_and_the_upstream_i
     scene.backend.write_all(&whole[..5]).await.unwrap();
     assert_eq!(scene.settle().await, None);
     scene.listening.client_mut().close(close::TRY_AGAIN, "");
-    scene.listening.part(Some(close::GOING_AWAY));
+    scene.listening.part(Some(close::GOING_AWAY), b"");
     assert_eq!(scene.settle().await, None);
     let mut told = Vec::new();
     scene.backend.read_to_end(&mut told).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_close_of_ours_that_waits_for_a_frame_which_never_ends_is_given_up() {
     let mut scene = fixture(&text(b"under way")[..5], ROOMY);
     assert_eq!(scene.settle().await, None);
     scene.listening.client_mut().close(close::TRY_AGAIN, "");
-    scene.listening.part(Some(close::GOING_AWAY));
+    scene.listening.part(Some(close::GOING_AWAY), b"");
     drop(scene.backend);
     assert_eq!(next(&mut scene.listening).await, Input::ClientLost);
 }

@@ -43,7 +43,7 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
             loop {
                 let input = tokio::select! {
                     biased;
-                    () = self.books.house.drain.cut_due(), if !self.cut_seen => Input::CutDue,
+                    () = self.books.house.drain.cut_turn(self.books.seq), if !self.cut_seen => Input::CutDue,
                     event = self.splice.next() => self.spliced(event),
                 };
                 self.cut_seen |= input == Input::CutDue;

@@ -1,14 +1,17 @@
-//! Modes, degraded service and notices, led by the driver over in-memory streams.
+//! Modes, degraded service, notices, refusals and the last call, led by the driver over in-memory streams.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    collections::BTreeSet,
+    future::pending,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -310,4 +313,45 @@ async fn r15_switched_off_a_client_sees_the_backends_bytes_alone() {
     backend.write_all(&close::frame(close::NORMAL, "")).await.unwrap();
     drop(backend);
     assert_eq!((seen.as_slice(), rest(&mut session.client).await), (GREETING, close::frame(close::NORMAL, "")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_place_is_refused_and_nothing_says_that_it_was_held_or_listened_to() {
+    for (lines, verdict, refuses, before) in [
+        ("", "shut", false, vec!["arrived"]),
+        ("", "open", true, vec!["arrived", "dialing"]),
+        ("gate.confirm = { text = \"ready\" }", "open", false, vec!["arrived", "dialing"]),
+    ] {
+        let house = house(&format!("hold.sessions = 1\n{lines}"), refuses);
+        set(&house, verdict);
+        let _taken = house.budget.enter().unwrap();
+        let session = arrive(&house).await;
+        assert_eq!(answer(&session.reply), ("refuse", "503".to_owned()), "{before:?}");
+        assert_eq!(session.task.await.unwrap(), Outcome::TooMany);
+        let steps = house.registry.find(1, Instant::now().into_std()).unwrap().steps;
+        let states: Vec<_> = steps.iter().map(|step| step.state).collect();
+        assert_eq!(states, [before, vec!["too_many"]].concat());
+        assert_eq!(&*steps.last().unwrap().reason, "hold.sessions are held already, or hold.total_bytes are used up");
+        assert_eq!(house.gate.verdict().is_open(), verdict == "open" && !refuses, "the gate heard of a refused dial");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r26_open_sessions_that_the_backend_closes_not_are_told_one_after_the_other() {
+    let house = house("drain.timeout = \"8800ms\"", false);
+    set(&house, "open");
+    let (mut sessions, began) = (Vec::new(), Instant::now());
+    for _ in 0..20 {
+        sessions.push(arrive(&house).await);
+    }
+    let drain = house.drain.clone();
+    drain.begin();
+    tokio::spawn(async move { drain.run_out(pending(), |_| ()).await });
+    let told = sessions.into_iter().map(async |mut session| {
+        assert_eq!(rest(&mut session.client).await, [GREETING, &close::frame(close::RESTART, "restarting")].concat());
+        assert_eq!(session.task.await.unwrap(), Outcome::Drained);
+        began.elapsed().as_millis()
+    });
+    let moments: BTreeSet<u128> = join_all(told).await.into_iter().collect();
+    assert!(moments.len() > 10, "{moments:?}");
 }

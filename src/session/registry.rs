@@ -5,13 +5,13 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
 
-use super::state::State;
+use super::{deferral::Deferral, state::State};
 use crate::telemetry::metrics::Metrics;
 
 /// Ended sessions that can still be asked about. Enough for the last minutes of a small incident, under 100 KiB.
@@ -53,7 +53,17 @@ struct Record {
     arrived_at: SystemTime,
     held_bytes: AtomicUsize,
     held_frames: AtomicUsize,
+    waits: OnceLock<Waits>,
     steps: Mutex<Vec<Step>>,
+}
+
+/// How a held session's client waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// readygate has answered its handshake.
+    Early,
+    /// Its handshake waits for the backend's answer.
+    Deferred(Deferral),
 }
 
 /// One step of a session's timeline.
@@ -84,6 +94,8 @@ pub struct View {
     pub held_bytes: usize,
     /// Data frames in its hold.
     pub held_frames: usize,
+    /// How its client waits, or has waited; none if it did not.
+    pub waits: Option<Waits>,
     /// Every state so far, the present one last. Never empty.
     pub steps: Vec<Step>,
 }
@@ -114,6 +126,7 @@ impl Registry {
             arrived_at: SystemTime::now(),
             held_bytes: AtomicUsize::new(0),
             held_frames: AtomicUsize::new(0),
+            waits: OnceLock::new(),
             steps: Mutex::new(Step { state: first, reason: Box::default(), after: 0 }.begin()),
         });
         self.metrics.session_entered(first);
@@ -193,6 +206,11 @@ impl Entry {
         spent
     }
 
+    /// Says how the client waits. What was said first stays.
+    pub fn waits(&self, waits: Waits) {
+        let _ = self.record.waits.set(waits);
+    }
+
     /// Says how much is held for this session.
     pub fn held(&self, bytes: usize, frames: usize) {
         let bytes_before = self.record.held_bytes.swap(bytes, Ordering::Relaxed);
@@ -263,6 +281,7 @@ impl Record {
             age: now.saturating_duration_since(self.arrived),
             held_bytes: self.held_bytes.load(Ordering::Relaxed),
             held_frames: self.held_frames.load(Ordering::Relaxed),
+            waits: self.waits.get().copied(),
             steps: lock(&self.steps).clone(),
         }
     }

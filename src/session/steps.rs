@@ -12,9 +12,10 @@ use super::{
     ClientStream, Reply,
     client::Client,
     drive::{Arrived, Boxed, Drive, Leg, blockers},
-    event::{Input, Patience},
+    event::{Action, Input, Patience},
     outcome::Outcome,
     passage::Passage,
+    registry::Waits,
     standing::Standing,
     state::State,
 };
@@ -24,28 +25,53 @@ use crate::{
     splice::Splice,
     telemetry::metrics::Side,
     upstream::{Answer, Fault, Joined, Upstream},
-    wire::{boundary::Boundary, scan::ClientClose},
+    wire::{boundary::Boundary, close, scan::ClientClose},
 };
 
+/// Why a session is refused that should wait.
+const NO_PLACE: &str = "hold.sessions are held already, or hold.total_bytes are used up";
+
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// Takes a place in the budget, accepts early where that may be, and queues for a turn after `refusals` refused dials.
-    pub(super) fn hold(&mut self, refusals: u32) {
-        self.was_held = true;
-        self.permit = None;
-        if self.lease.is_none() && !self.machine.is_accepted() {
+    /// Whether there is the place in the budget that `action` takes, if it takes one.
+    pub(super) fn finds_place(&mut self, action: &Action) -> bool {
+        let needs_place = match action {
+            Action::Hold | Action::HoldAgain(_) => !self.machine.is_accepted(),
+            // A client that was not held so far waits from here on.
+            Action::Listen => !matches!(self.client, Leg::Here(_)),
+            Action::Wait
+            | Action::Dial
+            | Action::DialAfter(_)
+            | Action::Relay
+            | Action::Waive
+            | Action::Part
+            | Action::Join
+            | Action::Cut
+            | Action::Dismiss(_)
+            | Action::Echo(_)
+            | Action::End => false,
+        };
+        if needs_place && self.lease.is_none() {
             self.lease = head::place(&self.books.house.budget, self.arrived.handshake.weight());
             if self.lease.is_none() {
-                return self.handle(Input::NoRoom);
+                NO_PLACE.clone_into(&mut self.books.reason);
+                return false;
             }
+        }
+        true
+    }
+
+    /// Accepts early where that may be, and queues for a turn after `refusals` refused dials.
+    pub(super) fn hold(&mut self, refusals: u32) {
+        self.permit = None;
+        if !std::mem::replace(&mut self.was_held, true) {
             self.accept_early();
         }
         let (lane, seq, pause) = (self.lane.clone(), self.books.seq, self.pause(refusals));
         self.turn = Some(after(pause, turn(lane, seq)));
     }
 
-    /// The gate was wrong: nothing listens.
+    /// The gate was wrong: nothing listens, and it has been told so.
     pub(super) fn hold_again(&mut self, refusals: u32) {
-        self.books.house.gate.dial_refused();
         self.books.house.metrics.dial_retried();
         self.hold(refusals);
     }
@@ -54,11 +80,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let subprotocol = match &self.arrived.early {
             Ok(subprotocol) => subprotocol.clone(),
             Err(why) => {
+                self.books.waits(Waits::Deferred(*why));
                 self.books.house.metrics.session_deferred(why.label());
                 return self.books.house.deferrals.count(*why, Instant::now().into_std());
             }
         };
         self.machine.accept();
+        self.books.waits(Waits::Early);
         self.arrived.handshake.offer_none();
         let standing = Standing::held(&self.lane.verdict());
         self.reply(Reply::Early { accept: self.arrived.accept.clone(), subprotocol, standing });
@@ -248,7 +276,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             client.close(farewell.code, farewell.reason);
             self.books.house.metrics.close_sent(Side::Client, farewell.code);
         }
-        self.part_upstream(Some(outcome.upstream_code()));
+        self.part_upstream(Some(outcome.upstream_code()), &[]);
     }
 
     /// Puts a notice, or nothing, to the accepted client; inside a message of the upstream there is no place for one.
@@ -260,12 +288,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
+    /// Both ends get the client's own Close: the client as the answer, the upstream because it would have.
     pub(super) fn echo(&mut self, closed: ClientClose) {
         self.stop_dialing();
-        if let Some(client) = self.client.accepted_mut() {
-            client.echo();
-        }
-        self.part_upstream(closed.code);
+        let Some(client) = self.client.accepted_mut() else { return };
+        client.echo();
+        let reason = client.hold().farewell().get(close::CODE_BYTES..).unwrap_or_default().to_vec();
+        self.part_upstream(closed.code, &reason);
     }
 
     pub(super) fn stop_dialing(&mut self) {

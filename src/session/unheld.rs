@@ -44,10 +44,10 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// A dial failed. Where nothing listens, the gate is told as by any session, for its view is everybody's.
+    /// A dial failed. Where nothing listens, the gate is told by every session, for its view is everybody's.
     pub(super) fn missed(&mut self, fault: &Fault) {
         let nothing_listens = retry::judge(fault, 1) == retry::Verdict::Hold;
-        if self.books.gating.holds() || !nothing_listens {
+        if !nothing_listens {
             return;
         }
         self.books.house.gate.dial_refused();

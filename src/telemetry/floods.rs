@@ -20,8 +20,11 @@ use crate::config::Flood;
 /// Between two lines on what was left out of a kind.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// The kind of the lines on observed sessions. All other kinds are states that were entered and outcomes.
+/// The kind of the lines on observed sessions.
 pub const WOULD_BE_HELD: &str = "would_be_held";
+
+/// The kind of the lines on plain requests. All other kinds are states that were entered and outcomes.
+pub const REQUEST: &str = "request";
 
 /// The buckets of one process.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ struct Buckets {
 
 /// Every kind of line that may be left out.
 pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
-    STATES.into_iter().chain(OUTCOMES).chain([WOULD_BE_HELD])
+    STATES.into_iter().chain(OUTCOMES).chain([WOULD_BE_HELD, REQUEST])
 }
 
 impl Floods {

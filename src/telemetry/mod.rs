@@ -12,6 +12,7 @@ pub mod metrics;
 mod policy;
 mod process;
 mod reloads;
+pub mod request;
 mod runtime;
 mod series;
 pub mod trace;

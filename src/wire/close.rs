@@ -27,8 +27,11 @@ pub const UNAUTHORIZED: u16 = 3000;
 /// Forbidden (IANA).
 pub const FORBIDDEN: u16 = 3003;
 
-/// Longest reason beside the two bytes of code.
-const MAX_REASON: usize = MAX_CONTROL as usize - 2;
+/// A code at the beginning of a Close's payload (RFC 6455 §5.5.1).
+pub const CODE_BYTES: usize = 2;
+
+/// Longest reason beside the code.
+const MAX_REASON: usize = MAX_CONTROL as usize - CODE_BYTES;
 
 /// Whether a Close frame may carry `code` (RFC 6455 §7.4.1 and §7.4.2; 1012 to 1014 are IANA's).
 #[must_use]

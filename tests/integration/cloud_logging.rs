@@ -63,6 +63,32 @@ async fn the_line_on_a_session_s_end_is_that_of_a_request() {
 }
 
 #[tokio::test]
+async fn a_plain_request_has_a_line_where_that_is_asked_for_and_a_handshake_only_those_of_its_session() {
+    let lines = format!("{OBSERVING}\nlog.requests = true");
+    let mut gate = Process::start(nowhere().await, &lines, &[("GOOGLE_CLOUD_PROJECT", "p")]).await;
+    ended(&mut gate, ("traceparent", &format!("00-{ID}-00f067aa0ba902b7-01"))).await;
+    let mut client = gate.client().await;
+    client
+        .send(format!("PUT /a?token=secret HTTP/1.1\r\nHost: a\r\nX-Cloud-Trace-Context: {ID}/255;o=1\r\n\r\n"))
+        .await;
+    assert_eq!(client.response().await.status(), 502);
+    let line = gate.next_of(&["request answered"]).await;
+    let mut request = line["httpRequest"].clone();
+    assert!(request["latency"].take().as_str().unwrap().ends_with('s'), "{line}");
+    let expected = json!({
+        "requestMethod": "PUT", "requestUrl": "/a", "status": 502, "latency": null,
+        "remoteIp": "127.0.0.1", "protocol": "HTTP/1.1",
+    });
+    assert_eq!(request, expected);
+    assert_eq!((&line["severity"], &line["status"]), (&"INFO".into(), &502.into()));
+    assert_eq!(line["logging.googleapis.com/trace"], format!("projects/p/traces/{ID}"));
+    gate.signal("TERM").await;
+    let log = gate.everything().await;
+    assert_eq!(log.matches("\"request answered\"").count(), 1, "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[tokio::test]
 async fn a_hostile_trace_header_leaves_no_trace() {
     let mut gate = Process::start(nowhere().await, OBSERVING, &[("GOOGLE_CLOUD_PROJECT", "p")]).await;
     for (name, value) in [

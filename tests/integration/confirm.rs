@@ -288,9 +288,9 @@ async fn a_client_that_sends_and_closes_is_delivered_with_its_close_after_the_co
 #[tokio::test]
 async fn a_client_that_closes_with_nothing_held_is_answered_and_the_backend_is_told() {
     let mut scene = Scene::without_a_message(CONFIRM, &[]).await;
-    scene.client.send_frame(&Frame::close(4000, "never mind")).await;
-    assert_eq!(scene.client.closed().await, (4000, "never mind".to_owned()));
-    assert_eq!(scene.backend.closed().await, (4000, String::new()));
+    scene.client.send_frame(&Frame::close(4000, "ça ira")).await;
+    assert_eq!(scene.client.closed().await, (4000, "ça ira".to_owned()));
+    assert_eq!(scene.backend.closed().await, (4000, "ça ira".to_owned()));
     drop((scene.client, scene.backend));
     scene.gate.outcome("client_gone", 1).await;
     assert_eq!(scene.gate.ledger().await, (0, 0, 0));

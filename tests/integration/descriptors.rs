@@ -24,6 +24,9 @@ const TOLD: &str = "out of file descriptors: raise the limit or lower hold.sessi
 const CUT: &str = "hold.sessions is more than the limit of open files carries: \
                    raise the limit (ulimit -n, LimitNOFILE) or lower hold.sessions";
 
+/// Of one that was told nothing.
+const FOLLOWED: &str = "as many sessions are held as the limit of open files carries";
+
 #[tokio::test]
 async fn a_shortage_of_descriptors_shuts_no_gate_and_the_dial_is_tried_again_until_there_are_some() {
     let (mut upstream, health) = (Upstream::start().await, Health::start(true).await);
@@ -73,11 +76,25 @@ async fn as_many_are_held_as_can_be_released_and_all_others_are_told_to_come_bac
     }
     gate.signal("TERM").await;
     let log = gate.everything().await;
+    let told =
+        log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|line| line["message"] == FOLLOWED);
+    let told = told.expect("a line at the start");
+    assert_eq!((&told["severity"], &told["limit"], &told["in_force"]), (&"INFO".into(), &64.into(), &16.into()));
+    assert!(!log.contains(CUT) && !log.contains(TOLD), "{log}");
+}
+
+#[tokio::test]
+async fn a_number_that_was_asked_for_and_is_not_carried_is_a_warning() {
+    let (upstream, health) = (Upstream::start().await, Health::start(false).await);
+    let lines = format!("{}\nhold.sessions = 9999", lines(&health));
+    let mut gate = Process::start_with_files(upstream.address, &lines, 64).await;
+    gate.signal("TERM").await;
+    let log = gate.everything().await;
     let told = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|line| line["message"] == CUT);
     let told = told.expect("a warning at the start");
     assert_eq!((&told["severity"], &told["limit"]), (&"WARNING".into(), &64.into()));
-    assert_eq!((&told["configured"], &told["in_force"]), (&10_000.into(), &16.into()));
-    assert!(!log.contains(TOLD), "{log}");
+    assert_eq!((&told["configured"], &told["in_force"]), (&9999.into(), &16.into()));
+    assert!(!log.contains(FOLLOWED), "{log}");
 }
 
 #[tokio::test]
@@ -91,7 +108,9 @@ async fn open_sessions_leave_descriptors_for_checks_and_for_the_admin_port() {
         health.set(ready);
         gate.logged(told).await;
     }
-    assert_eq!(statuses(gate.admin, &["/livez", "/gate"]).await, [200, 200]);
+    assert_eq!(statuses(gate.admin, &["/livez", "/gate", "/readyz"]).await, [200, 200, 503]);
+    let unready = admin(gate.admin, "/readyz").await.json()["reason"].clone();
+    assert_eq!(unready, "no file descriptors are left for one more client");
     let mut plain = gate.client().await;
     plain.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = plain.response().await;
@@ -102,6 +121,8 @@ async fn open_sessions_leave_descriptors_for_checks_and_for_the_admin_port() {
     let mut next = eventually("a seat", async || seated(&gate).await).await;
     next.send_frame(&Frame::text("seated")).await;
     assert_eq!(next.frame().await, Frame::text("seated"));
+    drop(next);
+    eventually("a seat again", async || (statuses(gate.admin, &["/readyz"]).await == [200]).then_some(())).await;
     gate.signal("TERM").await;
     let log = gate.everything().await;
     assert!(!log.contains(TOLD), "{log}");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::harness::{
     eventually,
@@ -89,6 +89,36 @@ async fn at_the_deadline_both_ends_are_told_1012_between_frames() {
 }
 
 #[tokio::test]
+async fn a_second_signal_hurries_everyone_is_told_at_once_and_the_end_is_as_orderly() {
+    // Longer than any test: who waits for it fails.
+    let mut drained = Drained::start_with(true, Duration::from_secs(600)).await;
+    let (mut client, mut backend) = drained.join().await;
+    drained.health.set(false);
+    drained.process.logged("gate shut").await;
+    let mut held = drained.process.client().await;
+    held.upgrade("/ws", &[]).await;
+    drained.signal("TERM").await;
+    client.send_frame(&Frame::text("still")).await;
+    assert_eq!(backend.frame().await, Frame::text("still"));
+    // One that comes on the heels of the first is the same wish, so it is sent until it is a second one.
+    let hurry = async {
+        loop {
+            drained.process.signal("INT").await;
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let told = async { tokio::join!(client.closed(), backend.closed(), held.closed()) };
+    let told = tokio::select! {
+        told = told => told,
+        () = hurry => unreachable!(),
+    };
+    assert_eq!([told.0.0, told.1.0, told.2.0], [1012; 3]);
+    drop((client, backend, held));
+    drained.process.logged("in a hurry: cutting what is left at once").await;
+    assert_eq!(drained.process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn at_the_deadline_nothing_is_put_inside_a_frame() {
     let mut drained = Drained::start(true).await;
     let (mut client, mut backend) = drained.join().await;
@@ -156,19 +186,25 @@ struct Drained {
     process: Process,
     upstream: Upstream,
     began: Instant,
-    _health: Health,
+    health: Health,
 }
 
 impl Drained {
     async fn start(open: bool) -> Self {
+        Self::start_with(open, TIMEOUT).await
+    }
+
+    async fn start_with(open: bool, timeout: Duration) -> Self {
         let health = Health::start(open).await;
         let upstream = Upstream::start().await;
-        let lines = format!("{}\ndrain.timeout = \"{}ms\"", check(&health), TIMEOUT.as_millis());
+        // No ping comes before a Close, however long that takes on a busy machine.
+        let lines =
+            format!("{}\nhold.ping_interval = \"10m\"\ndrain.timeout = \"{}ms\"", check(&health), timeout.as_millis());
         let process = Process::start(upstream.address, &lines, &[]).await;
         if open {
             metric_is(process.admin, r#"readygate_gate_verdict{route="*",verdict="open"}"#, 1.0).await;
         }
-        Self { process, upstream, began: Instant::now(), _health: health }
+        Self { process, upstream, began: Instant::now(), health }
     }
 
     /// An open session.

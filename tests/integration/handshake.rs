@@ -1,5 +1,7 @@
 //! Who answers a handshake, and that nothing passes before a right answer.
 
+use serde_json::Value;
+
 use crate::harness::{
     frame::Frame,
     gate::{Running, Setup},
@@ -141,6 +143,21 @@ async fn early_still_leaves_foreign_origins_to_the_backend() {
 async fn deferred_leaves_everything_to_the_backend() {
     answered_by_the_backend(DEFERRED, &[]).await;
     answered_by_the_backend(DEFERRED, &[("Origin", "http://example.org")]).await;
+}
+
+#[tokio::test]
+async fn whether_a_waiting_client_was_accepted_early_or_why_not_can_be_asked() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::shut(upstream.address).start().await;
+    let (_early, mut deferred) = (gate.held_client().await, gate.client().await);
+    deferred.ask("/ws", &[("Origin", "https://elsewhere.example")]).await;
+    gate.holds(2).await;
+    let told = async |id: u32| {
+        let session = gate.admin(&format!("/sessions/{id}")).await.json();
+        (session["accept"].clone(), session["deferred_because"].clone())
+    };
+    assert_eq!(told(1).await, ("early".into(), Value::Null));
+    assert_eq!(told(2).await, ("deferred".into(), "origin".into()));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Plain HTTP beside the WebSockets.
 
+mod silence;
+
 use std::time::Duration;
 
 use tokio::{net::TcpSocket, net::TcpStream, time::timeout};

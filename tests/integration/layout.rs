@@ -61,6 +61,7 @@ const PURE: [&str; 38] = [
     "session/state",
     "splice/flow",
     "telemetry/bucket",
+    "telemetry/request",
     "telemetry/trace",
     "upstream/handshake",
     "upstream/retry",

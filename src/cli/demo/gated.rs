@@ -1,6 +1,7 @@
 //! The gate of the second column: a whole readygate in this process, built from a configuration as anybody's.
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::Arc,
@@ -47,7 +48,7 @@ impl Gated {
         let app = App::new(config).map_err(io::Error::other)?;
         let (address, gate, registry) = (app.public_address()?, app.gate(), app.registry());
         let stop = CancellationToken::new();
-        let run = tokio::spawn(app.run(stop.clone().cancelled_owned()));
+        let run = tokio::spawn(app.run(stop.clone().cancelled_owned(), pending()));
         Ok(Self { address, gate, registry, stop, run })
     }
 

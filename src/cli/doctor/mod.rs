@@ -83,6 +83,12 @@ pub fn run(options: &Options, out: &mut impl Write) -> io::Result<Diagnosis> {
 fn examine(options: &Options) -> Result<Vec<Finding>, String> {
     let file = options.file.display().to_string();
     let text = fs::read_to_string(&options.file).map_err(|error| unreadable(&file, &error))?;
+    if is_configuration(&options.file, &text) {
+        return Err(format!(
+            "{file}: this is a configuration of readygate's, and no manifest: `readygate check --config {file}` judges it; \
+             doctor wants the Cloud Run service or the Kubernetes manifests, and takes it by --config"
+        ));
+    }
     let documents = yaml::documents(&text).map_err(|fault| {
         let place = Place::Text { file: file.clone(), line: fault.spot.line, column: fault.spot.column };
         Problem { place, what: fault.what, help: String::new() }.to_string()
@@ -115,6 +121,12 @@ fn examine_pod(
     let settings = Settings::read(given, Path::new(file), documents, workload, &gate);
     let settings = settings.map_err(|problems| problems.to_string())?;
     Ok(rules::findings(&Case { file, documents, workload, gate, settings: &settings }))
+}
+
+/// By its name, or because no manifest is a TOML table with something in it.
+fn is_configuration(file: &Path, text: &str) -> bool {
+    file.extension().is_some_and(|extension| extension == "toml")
+        || text.parse::<toml::Table>().is_ok_and(|table| !table.is_empty())
 }
 
 fn unreadable(file: &str, error: &io::Error) -> String {

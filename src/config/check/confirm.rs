@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Checker;
-use crate::config::{Confirm, key_path::KeyPath, raw_confirm, units::Size};
+use crate::config::{Confirm, key_path::KeyPath, raw_confirm::ConfirmSpec, units::Size};
 
 /// What a confirmation must at least say.
 const FORM: &str = r#"give json = { "/connection_ready" = true }, or text = "…""#;
@@ -13,18 +13,22 @@ const MOST_MESSAGE: Size = Size::mib(16);
 
 impl Checker<'_, '_> {
     /// `confirm` of the table at `at`.
-    pub(super) fn confirm(&mut self, at: &KeyPath, raw: raw_confirm::Confirm) -> Arc<Confirm> {
+    pub(super) fn confirm(&mut self, at: &KeyPath, raw: ConfirmSpec) -> Option<Arc<Confirm>> {
+        let raw = match raw {
+            ConfirmSpec::Off(_) => return None,
+            ConfirmSpec::Message(raw) => raw,
+        };
         let path = at.key("confirm");
         if raw.text.is_none() && raw.json.as_ref().is_none_or(|json| json.is_empty()) {
             self.push(path.clone(), format!("{path} does not say which message confirms"), FORM);
         }
-        Arc::new(Confirm {
+        Some(Arc::new(Confirm {
             json: self.pointers(&path.key("json"), raw.json.unwrap_or_default()),
             text: self.text(&path.key("text"), raw.text),
             timeout: self.time(path.key("timeout"), raw.timeout),
             on_timeout: raw.on_timeout,
             message_bytes: self.message_bytes(path.key("message_bytes"), raw.message_bytes),
-        })
+        }))
     }
 
     fn message_bytes(&mut self, path: KeyPath, size: Size) -> usize {

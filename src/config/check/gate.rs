@@ -34,7 +34,7 @@ impl Checker<'_, '_> {
             allowed_origins: self.origins(&at, &raw.allowed_origins),
             hold_timeout: self.time(at.key("hold_timeout"), raw.hold_timeout),
             on_timeout: raw.on_timeout,
-            confirm: raw.confirm.map(|confirm| self.confirm(&at, confirm)),
+            confirm: raw.confirm.and_then(|confirm| self.confirm(&at, confirm)),
             release_concurrency: self.release(&at, &raw.release),
             close_codes: self.close_codes(&at, &raw.close_codes),
         }

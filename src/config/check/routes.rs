@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use http::uri::PathAndQuery;
+
 use super::Checker;
 use crate::config::{
     Check, Dependency, Gate, Hold, PathPattern, Rollout, Route,
@@ -87,6 +89,11 @@ impl Checker<'_, '_> {
             self.push(key, format!("{quoted} has a query or a fragment"), "routes are chosen by the path alone");
             return None;
         }
+        if let Some(stranger) = text.chars().find(|character| !may_stand_in_a_path(*character)) {
+            let what = format!("{quoted} can never be chosen: no request's path has {stranger:?} in it");
+            self.push(key, what, "write it as clients send it, percent-encoded: a space is %20");
+            return None;
+        }
         Some(PathPattern::new(text))
     }
 
@@ -154,7 +161,7 @@ impl Checker<'_, '_> {
             allowed_origins: allowed_origins.unwrap_or_else(|| common.allowed_origins.clone()),
             hold_timeout: hold_timeout.unwrap_or(common.hold_timeout),
             on_timeout: raw.on_timeout.unwrap_or(common.on_timeout),
-            confirm: confirm.or_else(|| common.confirm.clone()),
+            confirm: confirm.unwrap_or_else(|| common.confirm.clone()),
             release_concurrency: release_concurrency.unwrap_or(common.release_concurrency),
             close_codes: close_codes.unwrap_or_else(|| common.close_codes.clone()),
         }
@@ -184,4 +191,9 @@ impl Checker<'_, '_> {
         hold.when_full = raw.when_full.unwrap_or(common.when_full);
         hold
     }
+}
+
+/// By the parser that reads requests.
+fn may_stand_in_a_path(character: char) -> bool {
+    PathAndQuery::try_from(format!("/{character}")).is_ok()
 }

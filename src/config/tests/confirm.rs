@@ -79,3 +79,23 @@ fn a_route_has_its_own_as_a_whole_or_that_of_the_gate() {
     assert_eq!((of(0).text.as_deref(), of(0).timeout), (Some("b"), Duration::from_secs(5)));
     assert_eq!((of(1).text.as_deref(), of(1).timeout), (Some("a"), Duration::from_secs(9)));
 }
+
+#[test]
+fn a_route_can_do_without_the_one_of_the_gate_and_every_word_but_false_is_told_the_form() {
+    let gate = "[gate]\nconfirm = { text = \"a\" }\n[[routes]]\npath = \"/quick\"\nconfirm = ";
+    let config = config_with(&format!("{gate}false\n"));
+    let confirms = config.routes.iter().map(|route| route.gate.confirm.is_some());
+    assert_eq!(confirms.collect::<Vec<_>>(), [false, true]);
+    assert!(config_with("[gate]\nconfirm = false\n").gate.confirm.is_none());
+    for (word, found) in
+        [("true", "value: boolean `true`"), ("\"no\"", "type: string \"no\""), ("0", "type: integer `0`")]
+    {
+        let problem = problem_with(&format!("{gate}{word}\n"));
+        let form = r#"expected a table such as { json = { "/connection_ready" = true } }, or false"#;
+        assert_eq!(problem, format!("routes[0].confirm: invalid {found}; {form}"));
+    }
+    assert_begins(
+        &problem_with(&format!("{gate}{{ text = \"a\", txt = \"b\" }}\n")),
+        "unknown key \"txt\" in routes[0].confirm",
+    );
+}

@@ -169,3 +169,25 @@ fn a_hold_that_is_over_before_one_attempt_may_be_is_doubtful() {
     assert_eq!(warnings_with(&format!("{slow}{route}")), [format!("routes[0].hold_timeout = \"9s\" {tail}")]);
     assert_eq!(warnings_with(&format!("{slow}{route}depends_on = []\n")), Vec::<String>::new());
 }
+
+#[test]
+fn a_path_that_no_request_can_have_is_told_with_its_place_and_what_clients_send() {
+    for (path, stranger) in [
+        (r"/ws\n", r"'\n'"),
+        (r"/ws\u0000*", r"'\0'"),
+        (r"/a\tb", r"'\t'"),
+        ("/my chat", "' '"),
+        ("/<name>", "'<'"),
+        ("/`", "'`'"),
+    ] {
+        let expected = format!(
+            "proxy.toml:4:8: \"{path}\" can never be chosen: no request's path has {stranger} in it; write it as clients \
+             send it, percent-encoded: a space is %20"
+        );
+        assert_eq!(problems(&format!("{MINIMAL}{}", at(&[path]))), [expected.replace(r"\u0000", r"\0")]);
+    }
+    assert_eq!(
+        paths(&routes(&at(&["/caf%C3%A9", "/café", "/a:b@c;d,e=f!$&'()*+~[x]{y}|^"])))[..2],
+        ["/caf%C3%A9", "/café"]
+    );
+}

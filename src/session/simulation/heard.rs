@@ -18,7 +18,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 impl Scene {
     /// The drain may have cut this session.
     pub(super) fn is_cut(&self, session: &Session) -> bool {
-        self.drained_at.is_some_and(|began| session.ended >= began + self.house.drain.time_to_cut())
+        self.drained_at.is_some_and(|began| session.ended >= began + self.house.drain.time_to_last_call())
     }
 }
 

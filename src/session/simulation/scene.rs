@@ -1,6 +1,7 @@
 //! One seed: up to five clients of one world, and a drain.
 
 use std::{
+    future::pending,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     panic::resume_unwind,
@@ -156,10 +157,7 @@ async fn drain(house: Arc<House<Backend>>, at: Instant) -> Instant {
     house.gate.drain();
     house.drain.begin();
     let cut = house.drain.clone();
-    tokio::spawn(async move {
-        sleep(cut.time_to_cut()).await;
-        cut.cut();
-    });
+    tokio::spawn(async move { cut.run_out(pending(), |_| ()).await });
     began
 }
 

@@ -1,12 +1,10 @@
 //! What the machine's actions do between the upstream's 101 and its confirmation.
 
 use crate::{
-    hold::head,
     session::{
         ClientStream,
         client::Client,
         drive::{Drive, Leg},
-        event::Input,
         listening::Listening,
     },
     telemetry::metrics::Side,
@@ -14,14 +12,8 @@ use crate::{
 };
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
-    /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
+    /// The upstream is there and has to confirm.
     pub(in crate::session) fn listen(&mut self) {
-        if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = head::place(&self.books.house.budget, self.arrived.handshake.weight());
-            if self.lease.is_none() {
-                return self.handle(Input::NoRoom);
-            }
-        }
         self.relay_101(|joined| joined.head.clone());
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.listen_beside(*client),
@@ -46,13 +38,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let Leg::Listening(listening) = &mut self.client else { return };
         listening.client_mut().part();
         let code = listening.close_code();
-        self.part_upstream(code);
+        self.part_upstream(code, &[]);
     }
 
     /// Puts a Close to an upstream that has not confirmed.
-    pub(in crate::session) fn part_upstream(&mut self, code: Option<u16>) {
+    pub(in crate::session) fn part_upstream(&mut self, code: Option<u16>, reason: &[u8]) {
         let Leg::Listening(listening) = &mut self.client else { return };
-        listening.part(code);
+        listening.part(code, reason);
         if let Some(code) = code {
             self.books.house.metrics.close_sent(Side::Upstream, code);
         }

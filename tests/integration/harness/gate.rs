@@ -1,6 +1,6 @@
 //! A readygate in this process, with a health endpoint of its own by which the test opens and shuts its gate.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Instant};
 
 use readygate::{
     app::App,
@@ -79,7 +79,7 @@ impl Setup {
         let (public, admin) = (app.public_address().unwrap(), app.admin_address().unwrap());
         let (gate, registry) = (app.gate(), app.registry());
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(app.run(async { drop(stopped.await) }));
+        let task = tokio::spawn(app.run(async { drop(stopped.await) }, pending()));
         let running = Running { public, admin, health, gate, registry, stop: Some(stop), task };
         running.gate_is(self.ready).await;
         running

@@ -6,7 +6,7 @@ use super::{OPEN, Scene};
 use crate::harness::{
     eventually,
     frame::Frame,
-    gate::{admin, metric_is, post, sessions},
+    gate::{admin, metric, metric_is, post, sessions},
     upstream::{Health, Upstream},
 };
 
@@ -190,4 +190,25 @@ async fn a_drain_tells_those_who_wait_under_an_earlier_configuration() {
     assert_eq!(plain.response().await.status(), 503);
     drop((held, plain));
     assert!(scene.process.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_breaker_that_is_open_stays_open_over_a_reload_that_changes_nothing_but_the_rhythm() {
+    const FAILURES: &str = "readygate_check_failures_total{check=\"a\",class=\"not-ready\"}";
+    const OPENED: &str = "readygate_check_breaker_opened_total{check=\"a\"}";
+    let cache = Health::start(false).await;
+    let needs = |interval: &str| {
+        let rhythm = format!("interval = \"{interval}\", backoff = {{ initial = \"1ms\", max = \"5ms\" }}");
+        let breaker = "breaker = { attempts = 3, cooldown = \"20ms\" }";
+        format!("dependencies.a.check = {{ url = \"http://{}/\", {rhythm}, {breaker} }}", cache.address)
+    };
+    let scene = Scene::start("").await;
+    let port = scene.process.admin;
+    scene.reload_to(&needs("5s")).await;
+    metric_is(port, OPENED, 1.0).await;
+    scene.reload_to(&needs("7s")).await;
+    let before = metric(port, FAILURES).await;
+    // More than would open a breaker that begins afresh.
+    eventually("more failures", async || (metric(port, FAILURES).await >= before + 5.0).then_some(())).await;
+    assert_eq!(metric(port, OPENED).await, 1.0);
 }

@@ -16,6 +16,7 @@ const SETTINGS: &str = "admin.listen = \"0.0.0.0:9090\"\nupstream.url = \"http:/
 
 /// A manifest and a configuration beside it.
 struct Patient {
+    name: &'static str,
     manifest: String,
     settings: String,
     allow: Vec<Rule>,
@@ -25,7 +26,7 @@ struct Patient {
 impl Patient {
     fn new(manifest: &str) -> Self {
         let (manifest, settings) = (manifest.to_owned(), SETTINGS.to_owned());
-        Self { manifest, settings, allow: Vec::new(), container: None }
+        Self { name: "pod.yaml", manifest, settings, allow: Vec::new(), container: None }
     }
 
     /// With another text in place of one that must be there.
@@ -50,9 +51,9 @@ impl Patient {
     /// What is printed, with the directory cut off.
     fn seen(&self) -> (Diagnosis, String) {
         let directory = TempDir::new().unwrap();
-        let file = directory.path().join("pod.yaml");
-        fs::write(&file, &self.manifest).unwrap();
+        let file = directory.path().join(self.name);
         fs::write(directory.path().join("proxy.toml"), &self.settings).unwrap();
+        fs::write(&file, &self.manifest).unwrap();
         let (allow, container) = (self.allow.clone(), self.container.clone());
         let mut out = Vec::new();
         let diagnosis = run(&Options { file, config: None, container, allow }, &mut out).unwrap();

@@ -1,6 +1,6 @@
 //! What is read, and what is said of what cannot be.
 
-use super::Patient;
+use super::{Patient, SETTINGS};
 
 const POD: &str = r"kind: Pod
 spec:
@@ -64,4 +64,15 @@ fn what_is_no_manifest_is_named() {
     other.container = Some("proxy".to_owned());
     other.with("gate.toml", "proxy.toml").has(&[&format!("pod.yaml:2:1: {GRACE}")]);
     Patient::new("a: 1\na: 2\n").is_unreadable("pod.yaml:2:1: the key \"a\" stands on line 1 already");
+}
+
+#[test]
+fn a_configuration_in_place_of_a_manifest_is_told_what_to_do_with_it() {
+    let told = "pod.yaml: this is a configuration of readygate's, and no manifest: `readygate check --config pod.yaml` \
+                judges it; doctor wants the Cloud Run service or the Kubernetes manifests, and takes it by --config";
+    Patient::new(SETTINGS).is_unreadable(told);
+    Patient::new("# nothing yet\n[upstream]\nurl = \"http://127.0.0.1:81\"\n").is_unreadable(told);
+    let mut broken = Patient::new("upstream.url = \n");
+    broken.name = "proxy.toml";
+    broken.is_unreadable(&told.replace("pod.yaml", "proxy.toml"));
 }
