@@ -264,6 +264,7 @@ pub(super) const TARGETS: [Case; 21] = [
     ("the same Host twice", request!("GET /a", "Host: example.org\r\n", ""), REFUSED, NOTHING),
     ("no Host", b"GET /a HTTP/1.1\r\n\r\n", REFUSED, NOTHING),
     ("two hosts in one line", b"GET /a HTTP/1.1\r\nHost: example.org, evil.example\r\n\r\n", REFUSED, NOTHING),
+    ("two hosts close together", b"GET /a HTTP/1.1\r\nHost: example.org,evil.example\r\n\r\n", REFUSED, NOTHING),
     ("a Host with a space", b"GET /a HTTP/1.1\r\nHost: example.org evil\r\n\r\n", REFUSED, NOTHING),
     ("a Host with a path", b"GET /a HTTP/1.1\r\nHost: example.org/evil\r\n\r\n", REFUSED, NOTHING),
     ("a Host with a name", b"GET /a HTTP/1.1\r\nHost: example.org@evil.example\r\n\r\n", REFUSED, NOTHING),
