@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, time::SystemTime};
 
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
@@ -27,7 +27,7 @@ struct Unwilling;
 impl Upstream for Unwilling {
     type Stream = DuplexStream;
 
-    async fn dial(&self, _: request::Parts, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+    async fn dial(&self, _: Vec<u8>, _: &str) -> Result<Answer<DuplexStream>, Fault> {
         let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         Ok(Answer::Declined(Box::new(response)))
