@@ -1,6 +1,9 @@
 //! PING is answered, after AUTH and SELECT where the check has them, and ROLE says `master` where it asks for the
 //! primary. All of it is sent in one piece: one round trip.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::time::Duration;
 
 use ::redis::{Cmd, ErrorKind, RedisError, ServerError, Value, cmd, parse_redis_value_async};
