@@ -1,4 +1,4 @@
-//! The other end of a connection: once it is spoken to, it says what a target was given, in pieces, and then goes.
+//! The other end of a connection: once it has heard enough, it says what a target was given, in pieces, and then goes.
 
 use std::{
     io,
@@ -16,21 +16,30 @@ pub(crate) struct Peer {
     /// Most bytes that one read gives.
     piece: usize,
     heard: Vec<u8>,
-    /// Whoever reads before anything was written.
+    /// Whoever reads before that.
     reader: Option<Waker>,
-    waits: bool,
+    /// Whether that is enough to speak.
+    is_due: fn(&[u8]) -> bool,
     reply: fn(&[u8], &mut [u8]),
 }
 
 impl Peer {
     pub(crate) fn new(says: &[u8], piece: usize) -> Self {
         let (says, piece) = (says.to_vec(), piece.max(1));
-        Self { says, taken: 0, piece, heard: Vec::new(), reader: None, waits: true, reply: |_, _| () }
+        Self {
+            says,
+            taken: 0,
+            piece,
+            heard: Vec::new(),
+            reader: None,
+            is_due: |heard| !heard.is_empty(),
+            reply: |_, _| (),
+        }
     }
 
-    /// It need not be spoken to.
-    pub(crate) fn unasked(self) -> Self {
-        Self { waits: false, ..self }
+    /// Lets it speak where `is_due` of what it has heard; otherwise the first word is enough.
+    pub(crate) fn once(self, is_due: fn(&[u8]) -> bool) -> Self {
+        Self { is_due, ..self }
     }
 
     /// Lets `reply` change what is still to be said, in the light of what was written.
@@ -56,7 +65,7 @@ impl Peer {
 
 impl AsyncRead for Peer {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.waits && self.heard.is_empty() {
+        if !(self.is_due)(&self.heard) {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }

@@ -226,7 +226,8 @@ fn endless(spot: Spot) -> Fault {
 impl Fault {
     /// The parser places some faults behind the end of the text.
     fn inside(mut self, text: &str) -> Self {
-        let lines: Vec<&str> = text.split('\n').collect();
+        let text = text.replace("\r\n", "\n");
+        let lines: Vec<&str> = text.split(['\n', '\r']).collect();
         let Spot { line, column } = &mut self.spot;
         *line = (*line).clamp(1, lines.len());
         *column = (*column).min(lines[*line - 1].chars().count() + 1);

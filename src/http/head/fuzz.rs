@@ -20,7 +20,7 @@ pub(crate) fn ahead(data: &[u8]) {
     let Some((&[piece, turns], rest)) = data.split_first_chunk() else { return };
     let (turns, said) = rest.split_at(usize::from(turns).min(rest.len()));
     let said = said.repeat(TIMES);
-    let (mut timed, phase) = Timed::new(Peer::new(&said, usize::from(piece)).unasked(), Duration::ZERO);
+    let (mut timed, phase) = Timed::new(Peer::new(&said, usize::from(piece)).once(|_| true), Duration::ZERO);
     phase.begin();
     let mut cx = Context::from_waker(Waker::noop());
     let (mut read, mut has_ended) = (Vec::new(), false);

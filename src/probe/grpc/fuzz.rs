@@ -10,6 +10,8 @@ use crate::{
     gate::Failure,
 };
 
+const SERVICE: &str = "a.Service";
+
 /// Bytes before a message (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 const PREFIX: usize = 5;
 
@@ -25,13 +27,18 @@ pub(crate) fn answers(data: &[u8]) {
 
 fn probe() -> Grpc {
     let target = Target { host: "localhost".to_owned(), port: 1, tls: None };
-    let asked = GrpcCheck { target, service: "a.Service".to_owned() };
+    let asked = GrpcCheck { target, service: SERVICE.to_owned() };
     Grpc::new(&asked, Duration::from_secs(1)).unwrap()
 }
 
 fn ask(probe: &Grpc, told: &[u8], piece: usize) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(probe.converse(Peer::new(told, piece)))
+    runtime.block_on(probe.converse(Peer::new(told, piece).once(is_asked)))
+}
+
+/// An answer to nothing breaks HTTP/2.
+fn is_asked(heard: &[u8]) -> bool {
+    heard.windows(SERVICE.len()).any(|part| part == SERVICE.as_bytes())
 }
 
 /// What the DATA frames of the first stream hold (RFC 9113 §4.1 and §6.1).

@@ -7,11 +7,15 @@ use super::Http;
 use crate::{
     config::{HttpCheck, Target},
     fuzz::peer::Peer,
-    gate::{Class, Failure},
+    gate::Failure,
+    probe::fuzz::told_apart,
 };
 
 /// What follows the answer of a server that does not know when to stop: more than a head and a body may have together.
 const FLOOD: usize = 1 << 20;
+
+/// The flags of which one lets it flow; few of all inputs, for it takes its time.
+const FLOODS: u8 = 0xf8;
 
 /// It passes only where the answer has the status and the words that were asked for, however the stream was cut, and an
 /// endless answer is not read to its end.
@@ -19,7 +23,7 @@ pub(crate) fn answers(data: &[u8]) {
     let Some((&[flags, piece], told)) = data.split_first_chunk() else { return };
     let asked = asked(flags);
     let probe = Http::new(&asked, Duration::from_secs(1)).unwrap();
-    let flood = if flags & 8 == 0 { 0 } else { FLOOD };
+    let flood = if flags & FLOODS == 8 { FLOOD } else { 0 };
     let stream = [told, &vec![b'x'; flood]].concat();
     let whole = ask(&probe, &stream, stream.len());
     let in_pieces = ask(&probe, &stream, usize::from(piece).max(flood >> 8));
@@ -43,24 +47,16 @@ fn ask(probe: &Http, stream: &[u8], piece: usize) -> Result<(), Failure> {
     outcome
 }
 
-/// What is no head and what is none yet are one to the parser once they come in pieces.
-fn told_apart(outcome: &Result<(), Failure>) -> Result<(), Option<Class>> {
-    outcome.as_ref().map(|()| ()).map_err(|failure| match failure.class {
-        Class::Protocol | Class::Refused => None,
-        class => Some(class),
-    })
-}
-
 /// As far as that can be told without taking the answer apart: a chunk may end inside of a word.
 fn is_asked_for(asked: &HttpCheck, told: &str) -> bool {
-    let statuses = told.lines().filter_map(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok());
+    let mut statuses = told.lines().filter_map(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok());
     let is_wanted = |status: &u16| match asked.status.as_slice() {
         [] => (200..300).contains(status),
         listed => listed.contains(status),
     };
     let is_chunked = told.to_ascii_lowercase().contains("chunked");
     let has = |word: &str| is_chunked || told.contains(word);
-    statuses.filter(is_wanted).count() > 0
+    statuses.any(|status| is_wanted(&status))
         && (asked.text.is_none() || has("warm"))
         && (asked.json.is_empty() || has("true"))
 }

@@ -27,7 +27,7 @@ pub(crate) fn answers(data: &[u8]) {
         primary: flags & 8 != 0,
     };
     let probe = Redis::new(&asked, std::time::Duration::from_secs(1)).unwrap();
-    let flood = if flags & 16 == 0 { 0 } else { FLOOD };
+    let flood = if flags & 0xf0 == 16 { FLOOD } else { 0 };
     let stream = [told, &vec![b'x'; flood]].concat();
     let whole = ask(&probe, &stream, stream.len());
     let in_pieces = ask(&probe, &stream, usize::from(piece));

@@ -245,7 +245,7 @@ pub(super) const LINES: [Case; 19] = [
     ("a method with a NUL", request!("GE\0T /a", "", ""), REFUSED, NOTHING),
 ];
 
-pub(super) const TARGETS: [Case; 21] = [
+pub(super) const TARGETS: [Case; 22] = [
     ("the absolute form", request!("GET http://example.org/a?b", "", ""), &[200], &["GET /a?b"]),
     ("the absolute form of another host", request!("GET http://evil.example/a", "", ""), REFUSED, NOTHING),
     (
