@@ -25,7 +25,7 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 37] = [
+const PURE: [&str; 38] = [
     "admin/order",
     "cli/doctor/case",
     "cli/doctor/finding",
@@ -62,6 +62,7 @@ const PURE: [&str; 37] = [
     "splice/flow",
     "telemetry/bucket",
     "telemetry/trace",
+    "upstream/handshake",
     "upstream/retry",
 ];
 
