@@ -1,16 +1,31 @@
 //! Targets for fuzzing: each takes any bytes at all, and panics where a promise is broken. `tests/fuzz` runs one of them for
 //! as long as wanted; what it found worth keeping is in `tests/corpus`, and every test run goes through it.
 
+pub(crate) mod peer;
+
 /// Takes any bytes at all.
 pub type Target = fn(&[u8]);
 
 /// What is fuzzed, by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 18] = [
+    ("ahead", crate::http::fuzz::ahead),
+    ("answer", crate::upstream::fuzz::answer),
+    ("boundary", crate::wire::fuzz::boundaries),
     ("close", crate::wire::fuzz::closes),
     ("config", crate::config::fuzz::configuration),
     ("confirm", crate::session::fuzz::confirmation),
+    ("forward", crate::http::fuzz::forwarding),
+    ("grpc", crate::probe::fuzz::grpc),
+    ("http", crate::probe::fuzz::http),
+    ("manifest", crate::cli::doctor::fuzz::manifest),
+    ("messages", crate::session::fuzz::messages),
+    ("pipe", crate::splice::fuzz::pipe),
+    ("postgres", crate::probe::fuzz::postgres),
+    ("redis", crate::probe::fuzz::redis),
     ("scan", crate::wire::fuzz::scanner),
+    ("trace", crate::telemetry::trace::fuzz::headers),
     ("upgrade", crate::http::fuzz::handshake),
+    ("ws", crate::probe::fuzz::ws),
 ];
 
 #[cfg(test)]

@@ -2,10 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderName, HeaderValue, Method, Request, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, request};
 
-use super::upgrade::{Examined, early, examine};
+pub(crate) use super::head::fuzz::ahead;
+use super::{
+    headers::{check, forward, strip_hop_by_hop},
+    upgrade::{Examined, early, examine},
+};
 use crate::config::{Accept, AllowedOrigins, Config, Environment};
+
+/// RFC 9110 §7.6.1, and what clients send that it has no more.
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+];
+
+/// Who asks.
+const CLIENT: [u8; 4] = [10, 0, 0, 7];
 
 thread_local! {
     static CONFIG: Config = Config::parse("upstream.url = 'http://localhost:1'", "proxy.toml", &Environment::with_variables([])).unwrap();
@@ -53,6 +72,41 @@ pub(crate) fn handshake(data: &[u8]) {
         let is_of_host = !name(&host).is_empty() && origin.windows(name(&host).len()).any(|part| part == name(&host));
         assert!(origin == b"https://good.example" || is_of_host, "{request:?}");
     }
+}
+
+/// What is passed on has one Host and one meaning, says nothing of the client's own connection, and whoever asked for it.
+pub(crate) fn forwarding(data: &[u8]) {
+    let Some(mut request) = request(data) else { return };
+    let lines = |headers: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
+        headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+    };
+    let items = |name: &str| -> Vec<String> {
+        let text = lines(&request.headers, name).into_iter().filter_map(|line| String::from_utf8(line).ok());
+        let text: Vec<String> = text.filter(|line| line.is_ascii() && !line.contains('\x7f')).collect();
+        let all = text.iter().flat_map(|line| line.split(',')).map(|item| item.trim().to_ascii_lowercase());
+        all.filter(|item| !item.is_empty()).collect()
+    };
+    if check(&request).is_ok() {
+        let hosts = lines(&request.headers, "host");
+        assert!(hosts.len() == 1 || hosts.is_empty() && request.version == Version::HTTP_10);
+        assert!(!hosts.concat().iter().any(|byte| b" \t,/@?#\\".contains(byte) || !byte.is_ascii()), "{hosts:?}");
+        assert!(matches!(items("transfer-encoding").as_slice(), [] | [_]));
+    }
+    let (named, before, takes_trailers) =
+        (items("connection"), request.headers.clone(), items("te").contains(&"trailers".to_owned()));
+    strip_hop_by_hop(&mut request.headers);
+    let is_kept = |name: &str| {
+        let is_of_request = name == "host" || name.starts_with("x-forwarded-");
+        !HOP_BY_HOP.contains(&name) && (is_of_request || !named.iter().any(|other| other == name))
+    };
+    for name in before.keys().filter(|name| *name != "te") {
+        let expected = if is_kept(name.as_str()) { lines(&before, name.as_str()) } else { Vec::new() };
+        assert_eq!(lines(&request.headers, name.as_str()), expected, "{name}");
+    }
+    assert_eq!(lines(&request.headers, "te").concat(), if takes_trailers { b"trailers".as_slice() } else { b"" });
+    forward(&mut request.headers, CLIENT.into(), false);
+    let chain = lines(&request.headers, "x-forwarded-for").concat();
+    assert!(chain.ends_with(b"10.0.0.7") && !lines(&request.headers, "x-forwarded-proto").is_empty());
 }
 
 /// A host without its port.

@@ -1,6 +1,9 @@
 //! What hyper leaves out of a connection: a deadline for each request head that is answered (408, where hyper would only
 //! hang up), and an eye on a client whose handshake waits for its answer.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::{
     io,
     pin::Pin,

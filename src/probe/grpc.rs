@@ -1,5 +1,7 @@
 //! grpc.health.v1.Health/Check says SERVING (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>).
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod opening;
 
 use std::{
@@ -17,7 +19,10 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tonic::{Code, Status, body::Body};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower_service::Service;
@@ -56,7 +61,11 @@ impl Grpc {
     }
 
     async fn ask(&self) -> Result<(), Failure> {
-        let (stream, opening) = Watched::new(self.dialer.connect().await?);
+        self.converse(self.dialer.connect().await?).await
+    }
+
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<(), Failure> {
+        let (stream, opening) = Watched::new(stream);
         let limited = Limited(self.limit + PARTING);
         let made = http2::handshake(limited, TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| fault(&error, &opening))?;

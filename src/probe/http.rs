@@ -1,5 +1,8 @@
 //! A GET answers as expected: by its status, by text in its body, and by values in its JSON body.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::{error::Error, future::Future, io, pin::pin, time::Duration};
 
 use ::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, uri::PathAndQuery};
@@ -10,6 +13,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Checking, Probe, ProbeError, USER_AGENT};
 use crate::{
@@ -42,7 +46,10 @@ impl Http {
     }
 
     async fn ask(&self) -> Result<(), Failure> {
-        let stream = self.dialer.connect().await?;
+        self.converse(self.dialer.connect().await?).await
+    }
+
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Failure> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| fault(&error))?;
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = self.path.clone().into();

@@ -6,6 +6,8 @@ mod bench;
 mod breaker;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod grpc;
 mod http;
 mod latency;

@@ -5,6 +5,8 @@
 //! asked for credentials ends by closing, as psql's do, because anything else there is logged as a broken password
 //! message (<https://www.postgresql.org/docs/current/protocol-flow.html>).
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod session;
 
 use std::{io, time::Duration};

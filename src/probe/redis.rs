@@ -1,11 +1,14 @@
 //! PING is answered, after AUTH and SELECT where the check has them, and ROLE says `master` where it asks for the
 //! primary. All of it is sent in one piece: one round trip.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::time::Duration;
 
 use ::redis::{Cmd, ErrorKind, RedisError, ServerError, Value, cmd, parse_redis_value_async};
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{Checking, Probe, ProbeError, brief, http::closed};
 use crate::{
@@ -15,14 +18,25 @@ use crate::{
 };
 
 /// How the answers to AUTH begin that servers are known to give. An unknown command comes back with its arguments, so
-/// any other answer to AUTH may hold the password and is not shown.
-const AUTH_ANSWERS: [&str; 5] = [
+/// anything else in an answer to AUTH may hold the password and is not shown.
+const AUTH_ANSWERS: [&str; 6] = [
+    "invalid username-password pair or user is disabled",
     "invalid username-password pair",
     "invalid password",
     "AUTH <password> called without any password configured",
     "Client sent AUTH, but no password is set",
     "max number of clients reached",
 ];
+
+/// The codes that answers to AUTH are known to have; another first word may be part of the password.
+const AUTH_CODES: [&str; 7] = ["ERR", "WRONGPASS", "NOAUTH", "NOPERM", "DENIED", "LOADING", "MASTERDOWN"];
+
+/// Most bytes of all answers together: above a primary's list of a thousand replicas, far below what would hurt.
+const ANSWER_LIMIT: u64 = 64 * 1024;
+
+/// How an answer begins (<https://redis.io/docs/latest/develop/reference/protocol-spec/>). Looked at apart, for the parser
+/// takes another protocol that comes in pieces for an answer that was cut short.
+const TYPES: &[u8] = b"+-:$*_#,(!=%~>|";
 
 pub(super) struct Redis {
     dialer: Dialer,
@@ -60,8 +74,15 @@ impl Redis {
         let _ = stream.write_all(&commands).await;
         let _ = stream.flush().await;
         let mut decoder = Default::default();
+        let first = [stream.read_u8().await.map_err(|_| closed())?];
+        if !TYPES.contains(&first[0]) {
+            return Err(garbage());
+        }
+        let mut answers = first.as_slice().chain(stream.take(ANSWER_LIMIT));
         for step in steps {
-            let answer = parse_redis_value_async(&mut decoder, stream).await.map_err(|error| fault(&error))?;
+            let answer = parse_redis_value_async(&mut decoder, &mut answers).await;
+            let answer =
+                answer.map_err(|error| if answers.get_ref().1.limit() == 0 { endless() } else { fault(&error) })?;
             judge(step, &answer)?;
         }
         Ok(())
@@ -141,9 +162,17 @@ fn judge_role(answer: &Value) -> Result<(), Failure> {
 fn refusal(step: Step, error: &ServerError) -> Failure {
     let detail = error.details().unwrap_or_default();
     let (class, hint) = meaning(step, error.code(), detail);
-    let known = step != Step::Auth || AUTH_ANSWERS.iter().any(|answer| detail.starts_with(answer));
-    let reason = if known { format!("{} {detail}", error.code()) } else { format!("{} to AUTH", error.code()) };
+    let reason = if step == Step::Auth { shown(error.code(), detail) } else { format!("{} {detail}", error.code()) };
     failure(class, &reason, hint)
+}
+
+/// What may be told of a refused AUTH.
+fn shown(code: &str, detail: &str) -> String {
+    let code = if AUTH_CODES.contains(&code) { code } else { "an error" };
+    match AUTH_ANSWERS.iter().find(|answer| detail.starts_with(**answer)) {
+        Some(answer) => format!("{code} {answer}"),
+        None => format!("{code} to AUTH"),
+    }
 }
 
 fn meaning(step: Step, code: &str, detail: &str) -> (Class, Option<&'static str>) {
@@ -170,11 +199,17 @@ fn fault(error: &RedisError) -> Failure {
     let cut_short = error.detail().is_some_and(|detail| detail.contains("end of input"));
     match error.kind() {
         ErrorKind::Parse if cut_short => closed(),
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-            failure(Class::Protocol, "the answer is not RESP", Some("is the port right, and the scheme (TLS or not)?"))
-        }
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => garbage(),
         _ => closed(),
     }
+}
+
+fn garbage() -> Failure {
+    failure(Class::Protocol, "the answer is not RESP", Some("is the port right, and the scheme (TLS or not)?"))
+}
+
+fn endless() -> Failure {
+    failure(Class::Protocol, "the answer is larger than 64 KiB", Some("is the port right?"))
 }
 
 fn failure(class: Class, reason: &str, hint: Option<&'static str>) -> Failure {
@@ -230,9 +265,26 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_to_auth_that_repeats_the_password_is_not_shown() {
-        let port = say(b"-ERR unknown command 'AUTH', with args beginning with: 'hush-hush'\r\n+PONG\r\n").await;
-        let failure = run(with_password(port)).await.unwrap_err();
-        assert_eq!((failure.class, failure.reason.as_str()), (Class::Auth, "ERR to AUTH"));
+        for (answer, class, reason) in [
+            (
+                &b"-ERR unknown command 'AUTH', with args beginning with: 'hush-hush'\r\n"[..],
+                Class::Auth,
+                "ERR to AUTH",
+            ),
+            (b"-WRONGPASS invalid password hush-hush\r\n", Class::Auth, "WRONGPASS invalid password"),
+            (b"-hush-hush is no password\r\n", Class::Unexpected, "an error to AUTH"),
+        ] {
+            let failure = run(with_password(say(answer).await)).await.unwrap_err();
+            assert_eq!((failure.class, failure.reason.as_str()), (class, reason));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_waited_for() {
+        let probe = Redis::new(&asked(1), Duration::from_secs(1)).unwrap();
+        let mut endless = tokio::io::join(tokio::io::repeat(b'+'), tokio::io::sink());
+        let failure = probe.exchange(&mut endless).await.unwrap_err();
+        assert_eq!((failure.class, failure.reason.as_str()), (Class::Protocol, "the answer is larger than 64 KiB"));
     }
 
     #[tokio::test]

@@ -1,10 +1,16 @@
 //! A WebSocket handshake succeeds and a ping comes back.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, Request, header, uri::PathAndQuery};
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -20,7 +26,7 @@ use super::{
 };
 use crate::{
     config::HttpCheck,
-    dial::{Dialer, Stream},
+    dial::Dialer,
     gate::{Class, Failure},
 };
 
@@ -52,7 +58,10 @@ impl Ws {
     }
 
     async fn ask(&self) -> Result<(), Failure> {
-        let stream = self.dialer.connect().await?;
+        self.converse(self.dialer.connect().await?).await
+    }
+
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<(), Failure> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -92,7 +101,7 @@ fn uri(path: PathAndQuery) -> Result<::http::Uri, ProbeError> {
     built.map_err(|_| ProbeError::Path(shown))
 }
 
-async fn ping(socket: &mut WebSocketStream<Stream>) -> Result<(), Failure> {
+async fn ping(socket: &mut WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>) -> Result<(), Failure> {
     socket.send(Message::Ping(PING.into())).await.map_err(|error| fault(&error))?;
     loop {
         match socket.next().await {
@@ -106,7 +115,7 @@ async fn ping(socket: &mut WebSocketStream<Stream>) -> Result<(), Failure> {
 }
 
 /// Sends the Close, and leaves the wait for its answer to a task of its own.
-async fn part(mut socket: WebSocketStream<Stream>) {
+async fn part(mut socket: WebSocketStream<impl AsyncRead + AsyncWrite + Send + Unpin + 'static>) {
     let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     if socket.close(Some(frame)).await.is_err() {
         return;

@@ -5,6 +5,8 @@
 //! inflated where the handshake agreed on permessage-deflate (`inflate`). A binary message, one longer than the rule
 //! allows, one under bits of an unknown extension, or one that breaks RFC 6455 never confirms.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inflate;
 
 use std::sync::Arc;

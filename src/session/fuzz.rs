@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+pub(crate) use super::confirm::fuzz::messages;
 use super::confirm::{Watch, agreed};
 use crate::config::{Confirm, OnTimeout};
 

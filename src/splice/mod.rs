@@ -4,6 +4,8 @@
 //! ever put between two frames.
 
 pub mod flow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod pipe;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]

@@ -254,14 +254,16 @@ impl Pipe {
                     Poll::Ready(Ok(count)) if count > 0 => sent += count,
                     Poll::Ready(_) => {
                         self.discard();
-                        return;
+                        break;
                     }
                     Poll::Pending => break,
                 }
             }
             self.moved += sent as u64;
             self.unflushed |= sent > 0;
-            self.pending.extend(&piece[sent..]);
+            if !self.failed {
+                self.pending.extend(&piece[sent..]);
+            }
         };
         if ready!(poll_read_then(from, cx, write)).is_some() {
             return Poll::Ready(None);

@@ -4,6 +4,9 @@
 //! (<https://cloud.google.com/trace/docs/trace-context>), whose span is a decimal number. Both come from outside: what is
 //! not exactly of the form is as good as absent.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use http::{HeaderMap, HeaderName};
 use tracing::Span;
 

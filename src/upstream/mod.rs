@@ -3,6 +3,8 @@
 //! `handshake` is what is sent and what comes back, `retold` hands an answer that is no 101 to hyper, `retry` says whether a
 //! failed dial may be tried again.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod handshake;
 mod retold;
 pub mod retry;

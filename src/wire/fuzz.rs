@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{
+    boundary::Boundary,
     close,
     header::{Header, Opcode},
     scan::{ClientClose, Scanner, Violation},
@@ -112,6 +113,57 @@ fn ends_inside_a_header(mut stream: &[u8]) -> bool {
             Some(Ok(frame)) if frame.is_whole => stream = &stream[frame.raw.len()..],
             Some(_) => return false,
         }
+    }
+}
+
+/// What a stream of frames comes to, whoever sent them and whether or not they are legal.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) data_frames: u64,
+    pub(crate) has_closed: bool,
+    pub(crate) is_between_frames: bool,
+    is_lost: bool,
+}
+
+pub(crate) fn passed(mut stream: &[u8]) -> Passed {
+    let mut passed = Passed { data_frames: 0, has_closed: false, is_between_frames: true, is_lost: false };
+    while !stream.is_empty() {
+        let drawn = draw(stream);
+        passed.is_lost = matches!(drawn, Some(Err(_)));
+        let Some(frame) = drawn.and_then(Result::ok).filter(|frame| frame.is_whole) else {
+            passed.is_between_frames = false;
+            break;
+        };
+        passed.data_frames += u64::from(frame.opcode & 8 == 0);
+        passed.has_closed |= frame.opcode == 8;
+        stream = &stream[frame.raw.len()..];
+    }
+    passed
+}
+
+/// The boundaries of a passing stream are the same however it was cut, and a frame under way ends where it does.
+pub(crate) fn boundaries(data: &[u8]) {
+    let Some((&[split, piece], stream)) = data.split_first_chunk() else { return };
+    let slow = passed(stream);
+    let (before, behind) = stream.split_at(usize::from(split).min(stream.len()));
+    for length in [stream.len(), 1, usize::from(piece)] {
+        assert_eq!(follow(&mut Boundary::default(), stream, length), slow, "in pieces of {length}");
+        let mut boundary = Boundary::default();
+        follow(&mut boundary, before, length);
+        let taken = boundary.finish_frame(behind);
+        let is_at = |end: &usize| passed(&stream[..before.len() + end]).is_between_frames;
+        assert_eq!(taken, (0..behind.len()).find(is_at).unwrap_or(behind.len()));
+        assert_eq!(follow(&mut boundary, &behind[taken..], length), slow);
+    }
+}
+
+fn follow(boundary: &mut Boundary, stream: &[u8], piece: usize) -> Passed {
+    stream.chunks(piece.max(1)).for_each(|piece| boundary.advance(piece));
+    Passed {
+        data_frames: boundary.data_frames(),
+        has_closed: boundary.has_closed(),
+        is_between_frames: boundary.is_between_frames(),
+        is_lost: boundary.is_lost(),
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod case;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod manifest;
 mod rules;
 mod settings;
@@ -89,8 +91,12 @@ fn examine(options: &Options) -> Result<Vec<Finding>, String> {
              doctor wants the Cloud Run service or the Kubernetes manifests, and takes it by --config"
         ));
     }
-    let documents = yaml::documents(&text).map_err(|fault| {
-        let place = Place::Text { file: file.clone(), line: fault.spot.line, column: fault.spot.column };
+    diagnose(options, &file, &text)
+}
+
+fn diagnose(options: &Options, file: &str, text: &str) -> Result<Vec<Finding>, String> {
+    let documents = yaml::documents(text).map_err(|fault| {
+        let place = Place::Text { file: file.to_owned(), line: fault.spot.line, column: fault.spot.column };
         Problem { place, what: fault.what, help: String::new() }.to_string()
     })?;
     let workloads = manifest::workloads(&documents);
@@ -98,11 +104,11 @@ fn examine(options: &Options) -> Result<Vec<Finding>, String> {
     let with_gate = workloads.iter().filter_map(|workload| Some((workload, workload.readygate(wanted)?)));
     let pods: Vec<(&Workload<'_>, Container<'_>)> = with_gate.collect();
     if pods.is_empty() {
-        return Err(nothing_to_judge(&file, workloads.is_empty()));
+        return Err(nothing_to_judge(file, workloads.is_empty()));
     }
     let mut found = Vec::new();
     for (workload, gate) in pods {
-        found.extend(examine_pod(options, &file, &documents, workload, gate)?);
+        found.extend(examine_pod(options, file, &documents, workload, gate)?);
     }
     found.retain(|finding| !options.allow.contains(&finding.rule));
     found.sort_by(|a, b| (&a.problem, a.rule).cmp(&(&b.problem, b.rule)));

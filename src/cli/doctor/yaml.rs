@@ -122,6 +122,10 @@ fn is_null(text: &str) -> bool {
 ///
 /// The first thing that is no YAML, or none that a manifest may be.
 pub fn documents(text: &str) -> Result<Vec<Rc<Node>>, Fault> {
+    read(text).map_err(|fault| fault.inside(text))
+}
+
+fn read(text: &str) -> Result<Vec<Rc<Node>>, Fault> {
     let mut reader = Reader { parser: Parser::new_from_str(text), anchors: BTreeMap::new() };
     let mut documents = Vec::new();
     loop {
@@ -217,6 +221,18 @@ impl<'t> Reader<'t> {
 
 fn endless(spot: Spot) -> Fault {
     Fault { spot, what: "an alias stands inside of what it names".to_owned() }
+}
+
+impl Fault {
+    /// The parser places some faults behind the end of the text.
+    fn inside(mut self, text: &str) -> Self {
+        let text = text.replace("\r\n", "\n");
+        let lines: Vec<&str> = text.split(['\n', '\r']).collect();
+        let Spot { line, column } = &mut self.spot;
+        *line = (*line).clamp(1, lines.len());
+        *column = (*column).min(lines[*line - 1].chars().count() + 1);
+        self
+    }
 }
 
 impl From<Marker> for Spot {

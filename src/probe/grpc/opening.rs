@@ -5,14 +5,12 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::dial::Stream;
 
 /// Bytes of a frame's header (RFC 9113 §4.1).
 const FRAME_HEADER: usize = 9;
@@ -23,17 +21,17 @@ const TYPE_AT: usize = 3;
 /// The type of the frame that a server must send first (RFC 9113 §3.4).
 const SETTINGS: u8 = 4;
 
-const SILENT: u8 = 0;
-const HTTP_2: u8 = 1;
-const OTHER: u8 = 2;
+const SILENT: usize = 0;
+const HTTP_2: usize = TYPE_AT + 1;
+const OTHER: usize = TYPE_AT + 2;
 
-/// What the server behind a [`Watched`] stream has said so far.
+/// What the server behind a [`Watched`] stream has said so far: the number of bytes, until they tell what they are.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Opening(Arc<AtomicU8>);
+pub(super) struct Opening(Arc<AtomicUsize>);
 
 /// A stream whose first bytes are looked at on their way.
-pub(super) struct Watched {
-    stream: Stream,
+pub(super) struct Watched<S> {
+    stream: S,
     opening: Opening,
     /// A write has failed, and with what.
     broken: Option<io::ErrorKind>,
@@ -48,21 +46,27 @@ impl Opening {
         self.0.load(Ordering::Relaxed) == HTTP_2
     }
 
-    /// The first read decides: a frame's header of nine bytes comes in one piece.
+    /// The first frame's type decides, in whatever pieces it comes.
     fn see(&self, bytes: &[u8]) {
-        if !bytes.is_empty() && self.is_silent() {
-            let is_settings = bytes.get(TYPE_AT) == Some(&SETTINGS);
-            self.0.store(if is_settings { HTTP_2 } else { OTHER }, Ordering::Relaxed);
-        }
+        let seen = self.0.load(Ordering::Relaxed);
+        let Some(ahead) = TYPE_AT.checked_sub(seen) else { return };
+        let seen = match bytes.get(ahead) {
+            Some(&SETTINGS) => HTTP_2,
+            Some(_) => OTHER,
+            None => seen + bytes.len(),
+        };
+        self.0.store(seen, Ordering::Relaxed);
     }
 }
 
-impl Watched {
-    pub(super) fn new(stream: Stream) -> (Self, Opening) {
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S) -> (Self, Opening) {
         let opening = Opening::default();
         (Self { stream, opening: opening.clone(), broken: None }, opening)
     }
+}
 
+impl<S: AsyncRead + Unpin> Watched<S> {
     /// After a write that failed nobody reads any more, and yet the server may have spoken before it hung up. A peer
     /// that is gone keeps no read waiting.
     fn hear_out(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -75,7 +79,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -84,7 +88,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.broken.is_none() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, buf)) {

@@ -15,12 +15,11 @@ use postgres_protocol::{
     },
 };
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{closed, garbage, lost, refusal};
 use crate::{
     config::PostgresCheck,
-    dial::Stream,
     gate::{Class, Failure},
 };
 
@@ -31,16 +30,16 @@ const MESSAGE_LIMIT: i32 = 64 * 1024;
 /// What the server's administrators see in `pg_stat_activity`.
 const APPLICATION: &str = "readygate";
 
-pub(super) struct Session {
-    stream: Stream,
+pub(super) struct Session<S> {
+    stream: S,
     read: BytesMut,
     /// The server is ready for queries, and for Terminate.
     established: bool,
     scram: Option<ScramSha256>,
 }
 
-impl Session {
-    pub(super) fn new(stream: Stream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, read: BytesMut::new(), established: false, scram: None }
     }
 

@@ -3,7 +3,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// What a sender leaves out at the end of each message (RFC 7692 §7.2.2).
-const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+pub(super) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Bytes inflated at a time. On the stack, so small.
 const CHUNK: usize = 4 << 10;

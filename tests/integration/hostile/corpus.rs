@@ -245,7 +245,7 @@ pub(super) const LINES: [Case; 19] = [
     ("a method with a NUL", request!("GE\0T /a", "", ""), REFUSED, NOTHING),
 ];
 
-pub(super) const TARGETS: [Case; 21] = [
+pub(super) const TARGETS: [Case; 22] = [
     ("the absolute form", request!("GET http://example.org/a?b", "", ""), &[200], &["GET /a?b"]),
     ("the absolute form of another host", request!("GET http://evil.example/a", "", ""), REFUSED, NOTHING),
     (
@@ -264,6 +264,7 @@ pub(super) const TARGETS: [Case; 21] = [
     ("the same Host twice", request!("GET /a", "Host: example.org\r\n", ""), REFUSED, NOTHING),
     ("no Host", b"GET /a HTTP/1.1\r\n\r\n", REFUSED, NOTHING),
     ("two hosts in one line", b"GET /a HTTP/1.1\r\nHost: example.org, evil.example\r\n\r\n", REFUSED, NOTHING),
+    ("two hosts close together", b"GET /a HTTP/1.1\r\nHost: example.org,evil.example\r\n\r\n", REFUSED, NOTHING),
     ("a Host with a space", b"GET /a HTTP/1.1\r\nHost: example.org evil\r\n\r\n", REFUSED, NOTHING),
     ("a Host with a path", b"GET /a HTTP/1.1\r\nHost: example.org/evil\r\n\r\n", REFUSED, NOTHING),
     ("a Host with a name", b"GET /a HTTP/1.1\r\nHost: example.org@evil.example\r\n\r\n", REFUSED, NOTHING),
