@@ -1,7 +1,11 @@
 //! Leads one session to the join of its streams, or to its end: names what happens, asks the machine, obeys. The arms of
 //! the select name inputs and nothing else.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -27,6 +31,7 @@ use crate::{
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::Splice,
+    stall,
     telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream},
 };
@@ -329,10 +334,12 @@ async fn closed(reply: Option<&mut ReplySender>) {
     }
 }
 
+/// Where the process stood still when it was due, whoever was waited for has a moment more.
 async fn until(due: Option<(Instant, Input)>) -> Input {
     match due {
         Some((at, input)) => {
-            sleep_until(at).await;
+            let mut timer = pin!(sleep_until(at));
+            poll_fn(|cx| stall::poll_expired(timer.as_mut(), cx)).await;
             input
         }
         None => std::future::pending().await,
