@@ -1,22 +1,25 @@
 //! What a proxy may and must do to headers (RFC 9110 §7.6). PURE.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request, uri::Authority};
 
 use crate::upstream::{has_token, tokens};
 
 /// Headers that concern one connection only, beside those that Connection names.
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
 ];
+
+/// An IPv6 address in full.
+const LONGEST_ADDRESS: usize = 39;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -25,14 +28,9 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Removes what concerns one connection only. `TE: trailers` stays, for trailers are passed on.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let takes_trailers = has_token(headers, header::TE, "trailers");
-    let named: Vec<HeaderName> = tokens(headers, header::CONNECTION)
-        .filter_map(|name| HeaderName::try_from(name).ok())
-        .filter(|name| !is_end_to_end(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
+    let named = tokens(headers, header::CONNECTION).filter_map(|name| HeaderName::try_from(name).ok());
+    let named: Vec<HeaderName> = named.filter(|name| !HOP_BY_HOP.contains(name) && !is_end_to_end(name)).collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
     if takes_trailers {
@@ -48,8 +46,12 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 /// Says on whose behalf a request comes: the client's address is appended to X-Forwarded-For; X-Forwarded-Proto and
 /// X-Forwarded-Host are set where nobody in front of readygate has, for whoever did saw the client itself.
 pub(super) fn forward(headers: &mut HeaderMap, client: IpAddr, secure: bool) {
-    let before = headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
-    let chain = before.map(str::to_owned).chain([client.to_canonical().to_string()]).collect::<Vec<_>>().join(", ");
+    let mut chain = String::with_capacity(LONGEST_ADDRESS);
+    for before in headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
+        chain.extend([before, ", "]);
+    }
+    // A string takes whatever is written.
+    let _ = write!(chain, "{}", client.to_canonical());
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, chain);
     }

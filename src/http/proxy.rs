@@ -181,7 +181,7 @@ async fn wait<U>(
         WhenShut::Refuse => return Err(busy("not ready")),
         WhenShut::Hold => {}
     }
-    let Some(_place) = head::place(&house.budget, request) else { return Err(Refusal::too_many()) };
+    let Some(_place) = head::place(&house.budget, head::weight(request)) else { return Err(Refusal::too_many()) };
     house.gate.arrived();
     let _waiting = lane.waiting();
     let changed = verdict.wait_for(|verdict| !matches!(verdict, Verdict::Shut { .. }));

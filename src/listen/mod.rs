@@ -43,6 +43,8 @@ pub fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindE
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
+        // Small frames must not wait for an acknowledgement. Linux gives the option to every connection that is taken.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -68,8 +70,6 @@ pub async fn serve(listener: TcpListener, sites: Sites, door: Door) {
 }
 
 async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Place) {
-    // Small frames must not wait for an acknowledgement; a socket that refuses the option still works.
-    let _ = stream.set_nodelay(true);
     let (tls, limit) = {
         let site = sites.borrow();
         (site.tls.clone(), http::head_time(&site, &place))
@@ -103,6 +103,13 @@ impl std::error::Error for BindError {}
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_taken_sends_small_frames_at_once() {
+        let listener = bind("server.listen", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(listener.accept().await.unwrap().0.nodelay().unwrap());
+    }
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_its_key() {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until},
@@ -17,6 +18,7 @@ use super::{
     Arrival, ClientStream, House, ReplySender,
     books::Books,
     client::Client,
+    deferral::Deferral,
     event::{Action, Input},
     gating::{Gating, Would},
     ledger::Ledger,
@@ -28,12 +30,13 @@ use super::{
 };
 use crate::{
     config::Route,
+    descriptors::Place,
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::Splice,
     stall,
     telemetry::trace::Trace,
-    upstream::{Answer, Fault, Joined, Upstream},
+    upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
 };
 
 /// Why a session went on from Confirming.
@@ -90,6 +93,15 @@ enum Led<C, U: Upstream> {
     ToJoin(Box<Passage<C, U>>),
 }
 
+/// What stays of an arrival while its session is led.
+pub(super) struct Arrived {
+    pub(super) handshake: Handshake,
+    pub(super) accept: HeaderValue,
+    pub(super) early: Result<Option<HeaderValue>, Deferral>,
+    pub(super) place: Place,
+    pub(super) at: std::time::Instant,
+}
+
 /// A session that is not joined.
 pub(super) struct Drive<C, U: Upstream> {
     pub(super) books: Books<U>,
@@ -98,7 +110,7 @@ pub(super) struct Drive<C, U: Upstream> {
     /// Keeps that gate alive until the session is past it.
     _visit: Option<Visit>,
     pub(super) machine: Machine,
-    pub(super) arrival: Arrival,
+    pub(super) arrived: Arrived,
     pub(super) reply: Option<ReplySender>,
     /// When it hears of the drain, once that has begun.
     pub(super) told_at: Option<Instant>,
@@ -144,13 +156,13 @@ enum Seen<C, S> {
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn new(house: Arc<House<U>>, arrival: Arrival, reply: ReplySender, upgrade: Boxed<Option<(C, Bytes)>>) -> Self {
-        let policy = &house.config.routes[arrival.route].gate;
-        let gating = Gating::of(policy, &arrival.request.headers, arrival.peer.ip());
-        let machine = Machine::new(policy, arrival.at);
+        let Arrival { request, accept, early, route, peer, place, at } = arrival;
+        let policy = &house.config.routes[route].gate;
+        let gating = Gating::of(policy, &request.headers, peer.ip());
+        let machine = Machine::new(policy, at);
         let machine = if gating.holds() { machine } else { machine.unheld() };
-        let lane = house.gate.lane(arrival.route);
-        let path = arrival.request.uri.path();
-        let entry = house.registry.enter(path, arrival.peer, arrival.at, machine.state().label());
+        let lane = house.gate.lane(route);
+        let entry = house.registry.enter(request.uri.path(), peer, at, machine.state().label());
         let visit = house.gate.visit();
         let books = Books {
             seq: entry.id(),
@@ -159,8 +171,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             gating,
             would: Would::Pass,
             reason: String::new(),
-            route: arrival.route,
-            trace: Trace::of(&arrival.request.headers).map(Box::new),
+            route,
+            trace: Trace::of(&request.headers).map(Box::new),
             house,
         };
         Self {
@@ -182,7 +194,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             passing: None,
             _visit: visit,
             lane,
-            arrival,
+            arrived: Arrived { handshake: Handshake::of(&request), accept, early, place, at },
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
@@ -33,7 +33,7 @@ struct Unwilling;
 impl Upstream for Unwilling {
     type Stream = DuplexStream;
 
-    async fn dial(&self, _: request::Parts, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+    async fn dial(&self, _: Vec<u8>, _: &str) -> Result<Answer<DuplexStream>, Fault> {
         let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         Ok(Answer::Declined(Box::new(response)))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::oneshot,
@@ -49,7 +49,7 @@ struct Script {
 impl Upstream for Script {
     type Stream = DuplexStream;
 
-    async fn dial(&self, _: request::Parts, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+    async fn dial(&self, _: Vec<u8>, _: &str) -> Result<Answer<DuplexStream>, Fault> {
         if self.refuses {
             let reason = "refused".to_owned();
             return Err(Fault::Dial(DialError { fault: DialFault::Refused, reason, hint: None }));

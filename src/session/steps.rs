@@ -5,14 +5,13 @@ mod confirming;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, header, response};
+use http::{header, response};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Arrival, ClientStream, Reply,
+    ClientStream, Reply,
     client::Client,
-    compact::compact,
-    drive::{Drive, Leg, blockers},
+    drive::{Arrived, Drive, Leg, blockers},
     event::{Input, Patience},
     outcome::Outcome,
     passage::Passage,
@@ -34,7 +33,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.was_held = true;
         self.permit = None;
         if self.lease.is_none() && !self.machine.is_accepted() {
-            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
+            self.lease = head::place(&self.books.house.budget, self.arrived.handshake.weight());
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
@@ -55,7 +54,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     fn accept_early(&mut self) {
-        let subprotocol = match &self.arrival.early {
+        let subprotocol = match &self.arrived.early {
             Ok(subprotocol) => subprotocol.clone(),
             Err(why) => {
                 self.books.house.metrics.session_deferred(why.label());
@@ -63,9 +62,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             }
         };
         self.machine.accept();
-        compact(&mut self.arrival.request);
+        self.arrived.handshake.offer_none();
         let standing = Standing::held(&self.lane.verdict());
-        self.reply(Reply::Early { accept: self.arrival.accept.clone(), subprotocol, standing });
+        self.reply(Reply::Early { accept: self.arrived.accept.clone(), subprotocol, standing });
     }
 
     pub(super) fn turned(&mut self, permit: Permit) -> Input {
@@ -79,16 +78,13 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         if failures > 0 {
             self.books.house.metrics.dial_retried();
         }
-        let mut request = self.arrival.request.clone();
-        if self.machine.is_accepted() {
-            request.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
-        }
-        let (house, accept, pause) = (Arc::clone(&self.books.house), self.arrival.accept.clone(), self.pause(failures));
+        let (handshake, accept) = (self.arrived.handshake.bytes(), self.arrived.accept.clone());
+        let (house, pause) = (Arc::clone(&self.books.house), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
         self.dial = Some(Box::pin(async move {
             rest(pause).await;
-            house.upstream.dial(request, accept.to_str().unwrap_or_default()).await
+            house.upstream.dial(handshake, accept.to_str().unwrap_or_default()).await
         }));
     }
 
@@ -125,12 +121,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn connected(&mut self, joined: Joined<U::Stream>) -> Input {
         self.permit = None;
         if self.machine.is_accepted()
-            && let Err(reason) = agrees(&joined, &self.arrival)
+            && let Err(reason) = agrees(&joined, &self.arrived)
         {
             reason.clone_into(&mut self.books.reason);
             return Input::Mismatched;
         }
-        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrival.at));
+        self.books.house.metrics.connected_after(self.dials_at.into_std().saturating_duration_since(self.arrived.at));
         self.joined = Some(joined);
         self.pass();
         match &self.route().gate.confirm {
@@ -228,18 +224,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         self.splice = Some(Box::new(Splice::new(stream, joined.stream, held, unsent, &joined.early)));
     }
 
-    /// Every header is a slice of the buffer that the request was read into: together they would keep its 8 KiB for as
-    /// long as the upstream takes to confirm.
-    fn forget_request(&mut self) {
-        (self.arrival.request, ()) = Request::new(()).into_parts();
-    }
-
     /// What is left of it once its streams are joined.
     pub(super) fn into_passage(self, splice: Splice<C, U::Stream>) -> Box<Passage<C, U>> {
         let opened = self.lane.opened_at().filter(|_| self.was_held);
-        let released = opened.map(|opened| opened.into_std().max(self.arrival.at));
-        let Self { books, machine, lease, arrival, .. } = self;
-        Box::new(Passage { books, machine, splice, lease, released, _place: arrival.place })
+        let released = opened.map(|opened| opened.into_std().max(self.arrived.at));
+        let Self { books, machine, lease, arrived, .. } = self;
+        Box::new(Passage { books, machine, splice, lease, released, _place: arrived.place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -303,8 +293,8 @@ async fn rest(pause: Duration) {
 }
 
 /// After an early accept the upstream's 101 must be what the client was told.
-fn agrees<S>(joined: &Joined<S>, arrival: &Arrival) -> Result<(), &'static str> {
-    let told = arrival.early.as_ref().ok().and_then(Option::as_ref);
+fn agrees<S>(joined: &Joined<S>, arrived: &Arrived) -> Result<(), &'static str> {
+    let told = arrived.early.as_ref().ok().and_then(Option::as_ref);
     if joined.head.headers.get(header::SEC_WEBSOCKET_PROTOCOL) != told {
         return Err("upstream selected another subprotocol than the client was told");
     }

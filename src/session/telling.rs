@@ -65,7 +65,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 
     fn facts(&self, kind: Kind, reason: &'static str) -> Facts {
-        let waited = Instant::now().into_std().saturating_duration_since(self.arrival.at);
+        let waited = Instant::now().into_std().saturating_duration_since(self.arrived.at);
         Facts { kind, reason, waited, estimate: None, retry_after: None }
     }
 

@@ -24,7 +24,7 @@ const NO_SEAT: &str = "no file descriptors are left for one more client";
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// What the first verdict means for this session, if there are descriptors for it.
     pub(super) fn arrive(&mut self, verdict: &Verdict) -> Input {
-        if !self.arrival.place.is_seat() {
+        if !self.arrived.place.is_seat() {
             NO_SEAT.clone_into(&mut self.books.reason);
             return Input::NoRoom;
         }

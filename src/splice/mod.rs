@@ -204,11 +204,11 @@ where
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         // A client that takes no more is gone, and what the upstream still says is for nobody. The other way round the client
         // is read to its end: a socket closed with unread bytes resets, and takes a Close of ours with it.
-        if self.aborted || (self.to_upstream.is_stopped() && self.to_client.is_spent()) {
+        if self.aborted || (self.to_upstream.is_stopped() && self.to_client.is_spent()) || self.is_parted() {
             return true;
         }
         let moved = self.moved();
-        if self.linger.is_none() && self.to_client.queued().has_closed() && self.to_upstream.queued().has_closed() {
+        if self.linger.is_none() && self.have_closed() {
             self.arm(LINGER);
         }
         let is_cut = self.phase == Phase::Cut;
@@ -221,6 +221,17 @@ where
             sleep.as_mut().reset(Instant::now() + LINGER);
         }
         false
+    }
+
+    /// Both have sent and taken a Close, and the upstream has ended its stream first, as a server should, of which the
+    /// client has been told: nothing is left to come (RFC 6455 §7.1.1).
+    fn is_parted(&self) -> bool {
+        let is_told = self.phase == Phase::UpstreamEnded && self.to_client.is_stopped();
+        is_told && self.to_upstream.is_delivered() && self.have_closed()
+    }
+
+    fn have_closed(&self) -> bool {
+        self.to_client.queued().has_closed() && self.to_upstream.queued().has_closed()
     }
 
     fn end(&self) -> End {

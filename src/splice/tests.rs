@@ -218,6 +218,19 @@ async fn an_upstream_that_talks_on_to_a_client_that_is_gone_is_let_go_at_once() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_both_have_said_goodbye_the_end_of_the_upstream_is_that_of_the_client() {
+    let (mut client, mut upstream, splice) = spliced(&[], &[], &[]);
+    let (to_upstream, to_client) = (close::masked_frame(1000, "", [1; 4]), close::frame(1000, ""));
+    client.write_all(&to_upstream).await.unwrap();
+    upstream.write_all(&to_client).await.unwrap();
+    upstream.shutdown().await.unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(to_end(splice).await.0, End::Completed);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!((all(upstream).await, all(client).await), (to_upstream, to_client));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_ends_that_have_said_goodbye_and_stay_are_let_go_after_the_linger() {
     let (mut client, mut upstream, splice) = spliced(&[], &[], &[]);
     client.write_all(&close::masked_frame(1000, "", [1; 4])).await.unwrap();

@@ -1,22 +1,29 @@
 //! The backend's side of a session: one dial, one handshake, verified before a byte passes.
 //!
-//! `retry` says whether a failed dial may be tried again.
+//! `handshake` is what is sent and what comes back, `retold` hands an answer that is no 101 to hyper, `retry` says whether a
+//! failed dial may be tried again.
 
+pub mod handshake;
+mod retold;
 pub mod retry;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header, request, response};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, header, response};
 use http_body_util::{BodyExt, Empty, combinators::BoxBody};
-use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use self::{handshake::Heard, retold::Retold};
 use crate::{
     dial::{DialError, Dialer, Stream},
     stall,
 };
+
+/// Room for the answer of a server that has little to say. FastAPI's has some 200 bytes.
+const USUAL_ANSWER: usize = 512;
 
 /// A body on its way to a client.
 pub type Body = BoxBody<Bytes, hyper::Error>;
@@ -78,10 +85,10 @@ pub trait Upstream: Send + Sync + 'static {
     /// The connection, joined.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send;
 
-    /// Dials once and sends the handshake `request`, whose answer must carry `accept` (RFC 6455 §4.2.2).
+    /// Dials once and sends the bytes of a handshake, whose answer must carry `accept` (RFC 6455 §4.2.2).
     fn dial(
         &self,
-        request: request::Parts,
+        handshake: Vec<u8>,
         accept: &str,
     ) -> impl Future<Output = Result<Answer<Self::Stream>, Fault>> + Send;
 }
@@ -104,39 +111,52 @@ impl Backend {
 impl Upstream for Backend {
     type Stream = Stream;
 
-    async fn dial(&self, request: request::Parts, accept: &str) -> Result<Answer<Stream>, Fault> {
+    async fn dial(&self, handshake: Vec<u8>, accept: &str) -> Result<Answer<Stream>, Fault> {
         let stream = self.dialer.connect().await.map_err(Fault::Dial)?;
-        let answer = stall::timeout(self.handshake_timeout, shake_hands(stream, request, accept)).await;
+        let answer = stall::timeout(self.handshake_timeout, shake_hands(stream, &handshake, accept)).await;
         answer.unwrap_or(Err(Fault::Silent(self.handshake_timeout)))
     }
 }
 
-async fn shake_hands(stream: Stream, request: request::Parts, accept: &str) -> Result<Answer<Stream>, Fault> {
+async fn shake_hands<S>(mut stream: S, handshake: &[u8], accept: &str) -> Result<Answer<S>, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    stream.write_all(handshake).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let mut bytes = BytesMut::with_capacity(USUAL_ANSWER);
+    loop {
+        let count = stream.read_buf(&mut bytes).await.map_err(lost)?;
+        match handshake::hear(&mut bytes) {
+            Heard::Part if count > 0 => {}
+            Heard::Switch(head) => {
+                check_101(&head.headers, accept).map_err(Fault::Handshake)?;
+                return Ok(Answer::Joined(Joined { stream, early: bytes.freeze(), head }));
+            }
+            Heard::Part | Heard::Other => return decline(stream, bytes.freeze()).await,
+        }
+    }
+}
+
+/// What is no 101 is read, and judged, by a library: it has a body, or breaks the rules, or ended too soon.
+async fn decline<S>(stream: S, heard: Bytes) -> Result<Answer<S>, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = http1::Builder::new();
     builder.preserve_header_case(true);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(unusable)?;
-    tokio::spawn(connection.with_upgrades());
-    let request = Request::from_parts(request, Empty::<Bytes>::new());
-    let response = sender.send_request(request).await.map_err(unusable)?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Answer::Declined(Box::new(response.map(BodyExt::boxed))));
+    let (mut sender, connection) =
+        builder.handshake(TokioIo::new(Retold::new(stream, heard))).await.map_err(unusable)?;
+    tokio::spawn(connection);
+    let response = sender.send_request(Request::new(Empty::<Bytes>::new())).await.map_err(unusable)?;
+    if response.status().is_informational() {
+        return Err(Fault::Handshake(format!("{} in {:?}", response.status().as_u16(), response.version())));
     }
-    check_101(response.headers(), accept).map_err(Fault::Handshake)?;
-    join(response).await
+    Ok(Answer::Declined(Box::new(response.map(BodyExt::boxed))))
 }
 
-async fn join(mut response: Response<Incoming>) -> Result<Answer<Stream>, Fault> {
-    let upgraded = hyper::upgrade::on(&mut response).await.map_err(unusable)?;
-    let (head, _) = response.into_parts();
-    let (stream, early) = into_raw(upgraded)?;
-    Ok(Answer::Joined(Joined { stream, early, head: Box::new(head) }))
-}
-
-fn into_raw(upgraded: Upgraded) -> Result<(Stream, Bytes), Fault> {
-    match upgraded.downcast::<TokioIo<Stream>>() {
-        Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
-        Err(_) => Err(Fault::Handshake("the upgraded connection has another type than was given".to_owned())),
-    }
+fn lost(error: io::Error) -> Fault {
+    Fault::Handshake(format!("connection error: {error}"))
 }
 
 fn unusable(error: hyper::Error) -> Fault {

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http::{HeaderValue, Response, StatusCode, header, request};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, sleep};
 
@@ -116,8 +116,10 @@ pub(super) struct Backend {
 impl Upstream for Backend {
     type Stream = Socket;
 
-    async fn dial(&self, request: request::Parts, accept: &str) -> Result<Answer<Socket>, Fault> {
-        let session: usize = request.headers[SESSION].to_str().unwrap().parse().unwrap();
+    async fn dial(&self, handshake: Vec<u8>, accept: &str) -> Result<Answer<Socket>, Fault> {
+        let handshake = String::from_utf8(handshake).unwrap();
+        let mut lines = handshake.lines().filter_map(|line| line.split_once(": "));
+        let session: usize = lines.find(|(name, _)| *name == SESSION).unwrap().1.parse().unwrap();
         assert_eq!(accept_of(session), accept);
         self.check(session);
         let mut rng = self.rng.lock().unwrap().fork();

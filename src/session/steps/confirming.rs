@@ -17,7 +17,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// The upstream is there and has to confirm. A client that was not held so far takes a place in the budget for that.
     pub(in crate::session) fn listen(&mut self) {
         if self.lease.is_none() && !matches!(self.client, Leg::Here(_)) {
-            self.lease = head::place(&self.books.house.budget, &self.arrival.request);
+            self.lease = head::place(&self.books.house.budget, self.arrived.handshake.weight());
             if self.lease.is_none() {
                 return self.handle(Input::NoRoom);
             }
@@ -31,7 +31,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
 
     fn listen_beside(&mut self, client: Client<C>) {
         let (Some(joined), Some(rule)) = (self.joined.take(), self.route().gate.confirm.clone()) else { return };
-        self.forget_request();
+        self.arrived.handshake.forget();
         self.client = Leg::Listening(Box::new(Listening::new(client, joined, rule)));
     }
 

@@ -1,0 +1,195 @@
+//! The opening handshake as it crosses the wire to the upstream and back: a request's bytes, made once, and the 101 that
+//! answers them (RFC 6455 §4). PURE.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request, response, uri::PathAndQuery};
+use httparse::{EMPTY_HEADER, Status};
+
+/// A head longer than this is no answer to a handshake. Servers and clients set the bound for heads at 8 to 64 KiB.
+const LONGEST: usize = 64 << 10;
+
+/// Most headers of an answer, as of a request.
+const MOST_HEADERS: usize = 100;
+
+/// `GET` before the target, the version after it.
+const REQUEST_LINE: usize = "GET  HTTP/1.1\r\n".len();
+
+/// What each header has beside its name and value.
+const HEADER_LINE: usize = ": \r\n".len();
+
+/// A client's request, in memory of its own size: what hyper parsed is slices of a read buffer, 8 KiB that a single header
+/// keeps alive, and ten thousand waiting clients would keep ten thousand of them. Names of headers are in lower case,
+/// which means the same (RFC 9110 §5.1).
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// All but the offer and the empty line at the end.
+    head: Box<[u8]>,
+    /// The lines that offer extensions.
+    offer: Box<[u8]>,
+}
+
+impl Handshake {
+    /// The handshake that `request` asks for.
+    #[must_use]
+    pub fn of(request: &request::Parts) -> Self {
+        let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let lines = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_LINE);
+        let mut head = Vec::with_capacity(REQUEST_LINE + target.len() + lines.sum::<usize>());
+        let mut offer = Vec::new();
+        for piece in ["GET ", target, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(piece.as_bytes());
+        }
+        for (name, value) in &request.headers {
+            let to = if name == header::SEC_WEBSOCKET_EXTENSIONS { &mut offer } else { &mut head };
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                to.extend_from_slice(piece);
+            }
+        }
+        Self { head: head.into(), offer: offer.into() }
+    }
+
+    /// Offers no extensions: the client has been told that there are none.
+    pub fn offer_none(&mut self) {
+        self.offer = Box::default();
+    }
+
+    /// Keeps nothing: it has been answered.
+    pub fn forget(&mut self) {
+        *self = Self { head: Box::default(), offer: Box::default() };
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.head.len() + self.offer.len()
+    }
+
+    /// As it is sent.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        [&*self.head, &self.offer, b"\r\n"].concat()
+    }
+}
+
+/// What the bytes heard so far begin with.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Part of a head.
+    Part,
+    /// A 101 of HTTP/1.1, taken out of the bytes.
+    Switch(Box<response::Parts>),
+    /// Anything else.
+    Other,
+}
+
+/// Looks at the bytes that came from the upstream, and takes interim answers out of them (RFC 9110 §15.2): nobody told the
+/// upstream of a client who would hear them.
+pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
+    loop {
+        let mut lines = [EMPTY_HEADER; MOST_HEADERS];
+        let mut answer = httparse::Response::new(&mut lines);
+        let parsed = answer.parse(bytes);
+        match (parsed, answer.version, answer.code) {
+            (Ok(Status::Partial), ..) if bytes.len() < LONGEST => return Heard::Part,
+            (Ok(Status::Complete(length)), Some(1), Some(101)) => {
+                let head = bytes.split_to(length).freeze();
+                return headers(&head).map_or(Heard::Other, |headers| Heard::Switch(Box::new(switching(headers))));
+            }
+            (Ok(Status::Complete(length)), Some(1), Some(100 | 102..=199)) => bytes.advance(length),
+            (Ok(Status::Partial | Status::Complete(_)) | Err(_), ..) => return Heard::Other,
+        }
+    }
+}
+
+fn switching(headers: HeaderMap) -> response::Parts {
+    let (mut head, ()) = Response::new(()).into_parts();
+    (head.status, head.headers) = (StatusCode::SWITCHING_PROTOCOLS, headers);
+    head
+}
+
+/// Of a whole head. The values are slices of it.
+fn headers(head: &Bytes) -> Option<HeaderMap> {
+    let mut lines = [EMPTY_HEADER; MOST_HEADERS];
+    let mut answer = httparse::Response::new(&mut lines);
+    answer.parse(head).ok()?;
+    let mut headers = HeaderMap::with_capacity(answer.headers.len());
+    for line in answer.headers.iter() {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(head.slice_ref(line.value)).ok()?);
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const SWITCH: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX-Name: caf\u{e9}\r\nx-name: 2\r\n\r\n";
+
+    fn heard(text: &str) -> (Heard, BytesMut) {
+        let mut bytes = BytesMut::from(text);
+        (hear(&mut bytes), bytes)
+    }
+
+    fn request() -> request::Parts {
+        let request = Request::get("/ws?id=%20").header("Host", "a").header("Sec-WebSocket-Extensions", "one");
+        let request = request.header("x-name", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        request.header("sec-websocket-extensions", "two").body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_request_goes_out_as_it_came_and_offers_nothing_once_told_so() {
+        let mut handshake = Handshake::of(&request());
+        let told = b"GET /ws?id=%20 HTTP/1.1\r\nhost: a\r\nx-name: caf\xe9\r\n";
+        let offer = b"sec-websocket-extensions: one\r\nsec-websocket-extensions: two\r\n";
+        assert_eq!(handshake.bytes(), [&told[..], offer, b"\r\n"].concat());
+        assert_eq!(handshake.weight(), told.len() + offer.len());
+        handshake.offer_none();
+        assert_eq!((handshake.bytes(), handshake.weight()), ([&told[..], b"\r\n"].concat(), told.len()));
+    }
+
+    #[test]
+    fn a_101_is_heard_once_it_is_whole_and_what_follows_is_left() {
+        for length in 0..SWITCH.len() {
+            let mut bytes = BytesMut::from(&SWITCH.as_bytes()[..length]);
+            assert!(matches!(hear(&mut bytes), Heard::Part), "{length}");
+            assert_eq!(bytes.len(), length);
+        }
+        let (Heard::Switch(head), rest) = heard(&format!("{SWITCH}\u{1}HTTP")) else { panic!("no 101") };
+        assert_eq!((head.status, &rest[..]), (StatusCode::SWITCHING_PROTOCOLS, &b"\x01HTTP"[..]));
+        let names: Vec<_> = head.headers.get_all("x-name").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(
+            (names, &head.headers["upgrade"]),
+            (vec!["caf\u{e9}".as_bytes(), b"2"], &HeaderValue::from_static("websocket"))
+        );
+    }
+
+    #[test]
+    fn interim_answers_before_a_101_are_passed_over() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        let (Heard::Switch(head), rest) = heard(&format!("{interim}{SWITCH}")) else { panic!("no 101") };
+        assert_eq!((head.headers.len(), rest.len()), (3, 0));
+    }
+
+    #[test]
+    fn whatever_is_no_101_of_http_1_1_is_left_to_be_read_as_an_answer() {
+        let many = format!("HTTP/1.1 101 A\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS + 1));
+        let long = format!("HTTP/1.1 101 A\r\na: {}", "b".repeat(LONGEST));
+        for text in [
+            "HTTP/1.1 403 No\r\n\r\n",
+            "HTTP/1.0 101 A\r\n\r\n",
+            "HTTP/1.1 101 A\r\n folded\r\n\r\n",
+            "hello\r\n",
+            &many,
+            &long,
+        ] {
+            let (heard, rest) = heard(text);
+            assert!(matches!(heard, Heard::Other), "{heard:?}");
+            assert_eq!(rest, text.as_bytes());
+        }
+    }
+}
