@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// Before the deadline, so that Closes of ours still reach both ends and the process still ends by itself.
 const CUT_MARGIN: Duration = Duration::from_millis(800);
@@ -59,8 +59,8 @@ impl Drain {
     }
 
     /// Returns when it begins.
-    pub async fn begun(&self) {
-        self.inner.begun.cancelled().await;
+    pub fn begun(&self) -> WaitForCancellationFuture<'_> {
+        self.inner.begun.cancelled()
     }
 
     /// How long after the beginning it is one held session's turn to be told: a random moment of the first half.
@@ -70,8 +70,8 @@ impl Drain {
     }
 
     /// Returns when open sessions are cut.
-    pub async fn cut_due(&self) {
-        self.inner.cut.cancelled().await;
+    pub fn cut_due(&self) -> WaitForCancellationFuture<'_> {
+        self.inner.cut.cancelled()
     }
 
     /// From the beginning to the cut.

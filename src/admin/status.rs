@@ -317,7 +317,7 @@ impl From<gate::CheckView> for Check {
 
 impl From<registry::View> for Session {
     fn from(view: registry::View) -> Self {
-        let (state, reason) = view.steps.last().map_or(("", ""), |step| (step.state, &step.reason));
+        let (state, reason) = view.steps.last().map_or(("", ""), |step| (step.state, &*step.reason));
         Self {
             id: view.id,
             state,
@@ -351,7 +351,7 @@ impl Timeline {
 
 impl From<&registry::Step> for Step {
     fn from(step: &registry::Step) -> Self {
-        Self { state: step.state, reason: step.reason.clone(), after_ms: millis(step.after) }
+        Self { state: step.state, reason: step.reason.to_string(), after_ms: millis(step.after()) }
     }
 }
 

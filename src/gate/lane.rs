@@ -9,15 +9,11 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Gate, Permit, Verdict, Waiting, estimate::Estimate, plan::PlannedLane, turns::Turns};
 
-/// A route's gate. All clones are the same lane.
+/// A route's gate. All clones are the same lane. Every waiting session has some, so that one is no more than where it is.
 #[derive(Clone, Debug)]
 pub struct Lane {
     gate: Gate,
-    blocking: Arc<[usize]>,
-    verdict: watch::Receiver<Verdict>,
-    opened_at: watch::Receiver<Option<Instant>>,
-    turns: Turns,
-    estimate: Arc<Mutex<Estimate>>,
+    place: usize,
 }
 
 /// The gate's own hand on a lane.
@@ -32,7 +28,7 @@ pub(super) struct LaneKeeper {
     verdict: watch::Sender<Verdict>,
     opened_at: watch::Sender<Option<Instant>>,
     turns: Turns,
-    estimate: Arc<Mutex<Estimate>>,
+    estimate: Mutex<Estimate>,
 }
 
 /// What a lane takes over from the gate before.
@@ -51,42 +47,45 @@ impl Before {
 }
 
 impl Lane {
+    /// The lane at `place` of `gate`, which has one there.
+    pub(super) fn at(gate: &Gate, place: usize) -> Self {
+        Self { gate: gate.clone(), place }
+    }
+
     /// Whether sessions may pass at this moment.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.verdict.borrow().clone()
+        self.keeper().verdict()
     }
 
     /// Every change of the verdict from here on; the present one counts as seen.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Verdict> {
-        let mut receiver = self.verdict.clone();
-        receiver.mark_unchanged();
-        receiver
+        self.keeper().verdict.subscribe()
     }
 
     /// When the lane last opened; it may have shut since.
     #[must_use]
     pub fn opened_at(&self) -> Option<Instant> {
-        *self.opened_at.borrow()
+        *self.keeper().opened_at.borrow()
     }
 
     /// How long the lane is likely to stay shut; none where it is open or nothing is known.
     #[must_use]
     pub fn estimate(&self, now: Instant) -> Option<Duration> {
-        lock(&self.estimate).left(now.into_std())
+        lock(&self.keeper().estimate).left(now.into_std())
     }
 
     /// Somebody waits for this lane until the answer is dropped: what can keep it shut is asked more often.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
-        self.gate.wait_begins(&self.blocking)
+        self.gate.wait_begins(&self.keeper().blocking)
     }
 
     /// Permits that somebody has.
     #[cfg(test)]
     pub(crate) fn turns_taken(&self) -> usize {
-        self.turns.taken()
+        self.keeper().turns.taken()
     }
 
     /// Resolves when the lane is open and `seq` is among the oldest that wait: a smaller number is older, and nobody
@@ -94,11 +93,15 @@ impl Lane {
     pub async fn turn(&self, seq: u64) -> Permit {
         let _waiting = self.waiting();
         loop {
-            let permit = self.turns.wait(seq).await;
-            if self.verdict.borrow().is_open() {
+            let permit = self.keeper().turns.wait(seq).await;
+            if self.keeper().verdict.borrow().is_open() {
                 return permit;
             }
         }
+    }
+
+    fn keeper(&self) -> &LaneKeeper {
+        &self.gate.inner.lanes[self.place]
     }
 }
 
@@ -115,19 +118,7 @@ impl LaneKeeper {
             verdict: watch::Sender::new(verdict),
             opened_at: watch::Sender::new(opened_at),
             turns,
-            estimate: Arc::new(Mutex::new(estimate)),
-        }
-    }
-
-    /// Everybody else's hand on it.
-    pub(super) fn lane(&self, gate: &Gate) -> Lane {
-        Lane {
-            gate: gate.clone(),
-            blocking: Arc::clone(&self.blocking),
-            verdict: self.verdict.subscribe(),
-            opened_at: self.opened_at.subscribe(),
-            turns: self.turns.clone(),
-            estimate: Arc::clone(&self.estimate),
+            estimate: Mutex::new(estimate),
         }
     }
 

@@ -150,13 +150,13 @@ impl Gate {
     #[must_use]
     pub fn lane(&self, route: usize) -> Lane {
         let last_route = self.inner.lanes.len().saturating_sub(2);
-        self.inner.lanes[route.min(last_route)].lane(self)
+        Lane::at(self, route.min(last_route))
     }
 
     /// The gate of whatever needs the upstream alone.
     #[must_use]
     pub fn upstream(&self) -> Lane {
-        self.inner.lanes[self.inner.lanes.len().saturating_sub(1)].lane(self)
+        Lane::at(self, self.inner.lanes.len().saturating_sub(1))
     }
 
     /// The verdict of the route that is worst off.

@@ -13,11 +13,16 @@ use crate::{
     },
 };
 
+/// A hold has so little memory that it does not use, a quarter: the budget counts what is kept, and what a vector by itself
+/// takes may be twice that.
+const SPARE_PART: usize = 4;
+
 /// The bounded queue of one session. It has no way to drop a byte: it takes until it is full, and is then handed
 /// over whole by [`Hold::release`].
 #[derive(Debug)]
 pub struct Hold {
-    limits: config::Hold,
+    most_bytes: usize,
+    most_frames: usize,
     scanner: Scanner,
     kept: Vec<u8>,
     closed: bool,
@@ -36,17 +41,18 @@ impl Hold {
     /// An empty hold.
     #[must_use]
     pub fn new(limits: &config::Hold) -> Self {
-        Self { limits: *limits, scanner: Scanner::new(limits.connection_bytes), kept: Vec::new(), closed: false }
+        let (most_bytes, most_frames) = (limits.connection_bytes, limits.connection_frames);
+        Self { most_bytes, most_frames, scanner: Scanner::new(most_bytes), kept: Vec::new(), closed: false }
     }
 
     /// Bytes that may be taken before this hold is full; 0 when it is, or when the client has closed. The frame limit
     /// is a backstop: the piece in which it is reached may go over it, bounded by its bytes.
     #[must_use]
     pub fn room(&self) -> usize {
-        if self.closed || self.frames() >= self.limits.connection_frames {
+        if self.closed || self.frames() >= self.most_frames {
             return 0;
         }
-        self.limits.connection_bytes.saturating_sub(self.kept.len())
+        self.most_bytes.saturating_sub(self.kept.len())
     }
 
     /// The client hears the upstream from here on, as [`Scanner::hear_upstream`].
@@ -59,9 +65,22 @@ impl Hold {
     /// # Errors
     /// The client broke RFC 6455 or sent a message that may never be held.
     pub fn take(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> Result<Option<ClientClose>, Violation> {
+        self.make_room(bytes.len());
         let closed = self.scanner.scan(bytes, &mut self.kept, answers)?;
+        self.kept.shrink_to(self.kept.len() + self.spare());
         self.closed = closed.is_some();
         Ok(closed)
+    }
+
+    fn make_room(&mut self, more: usize) {
+        if self.kept.capacity() - self.kept.len() < more {
+            self.kept.reserve_exact(more.max(self.spare()));
+        }
+    }
+
+    /// Memory beyond what is kept: as much as makes a hold that fills byte by byte no slow one.
+    fn spare(&self) -> usize {
+        self.kept.len() / SPARE_PART
     }
 
     /// Bytes kept.
@@ -163,6 +182,23 @@ mod tests {
         let mut by_frames = Hold::new(&limits(1000, 1));
         by_frames.take(&text(b"one"), &mut vec![]).unwrap();
         assert_eq!((by_bytes.room(), by_frames.room()), (0, 0));
+    }
+
+    #[test]
+    fn memory_grows_with_what_is_kept_and_not_by_doubling() {
+        let mut hold = Hold::new(&limits(1 << 20, 100_000));
+        let (frame, ping) = (text(&[b'x'; 64]), control(Opcode::Ping, &[b'x'; 100], Some([5; 4])));
+        hold.take(&frame.repeat(5), &mut vec![]).unwrap();
+        assert_eq!((hold.kept.len(), hold.kept.capacity()), (350, 350));
+        let mut moves = 0;
+        for piece in frame.repeat(200).chunks(7).chain([ping.repeat(50).as_slice()]) {
+            let before = hold.kept.capacity();
+            hold.take(piece, &mut vec![]).unwrap();
+            let spare = hold.kept.capacity() - hold.kept.len();
+            assert!(spare <= hold.kept.len() / SPARE_PART, "{spare} of {}", hold.kept.len());
+            moves += u32::from(hold.kept.capacity() != before);
+        }
+        assert!(moves < 40, "{moves} of 2000");
     }
 
     #[test]

@@ -160,7 +160,8 @@ async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Resp
         Examined::Plain if !peer.place.is_seat() => Refusal::too_many().into_response(),
         Examined::Plain => {
             let request = Request::from_parts(head, body);
-            site.proxy.answer(&site.house, request, &peer).await
+            // Boxed, for a WebSocket should not pay for what plain HTTP needs.
+            Box::pin(site.proxy.answer(&site.house, request, &peer)).await
         }
     }
 }

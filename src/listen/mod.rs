@@ -69,6 +69,7 @@ pub async fn serve(listener: TcpListener, sites: Sites, door: Door) {
     }
 }
 
+/// What it waits for is boxed, or every spawn would move some kilobytes to and fro.
 async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Place) {
     let (tls, limit) = {
         let site = sites.borrow();
@@ -76,13 +77,13 @@ async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Pl
     };
     let stream = match tls {
         None => Stream::Tcp(stream),
-        Some(tls) => match stall::timeout(limit, tls.accept(stream)).await {
+        Some(tls) => match Box::pin(stall::timeout(limit, tls.accept(stream))).await {
             Some(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
             Some(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
             None => return tracing::debug!(peer = %address, "TLS handshake took too long"),
         },
     };
-    http::serve(sites, stream, address, place).await;
+    Box::pin(http::serve(sites, stream, address, place)).await;
 }
 
 impl fmt::Display for BindError {

@@ -44,7 +44,9 @@ pub(super) struct Client<C> {
     stream: C,
     hold: Hold,
     lease: Lease,
-    limits: config::Hold,
+    when_full: WhenFull,
+    frame_timeout: Duration,
+    ping_interval: Duration,
     outbox: Outbox,
     reading: Reading,
     ping_at: Instant,
@@ -87,7 +89,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
             stream,
             hold,
             lease,
-            limits: *limits,
+            when_full: limits.when_full,
+            frame_timeout: limits.frame_timeout,
+            ping_interval: limits.ping_interval,
             outbox: Outbox::default(),
             reading: Reading::Holding,
             ping_at,
@@ -128,12 +132,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         self.keep(bytes, taken)
     }
 
-    /// The next thing the session must know of. Progress that changes nothing is not reported, but `progress` is
-    /// called with the bytes and frames held. Cancel-safe.
-    pub(super) async fn next(&mut self, progress: impl Fn(usize, usize)) -> Input {
-        std::future::poll_fn(|cx| self.poll_next(cx, &progress)).await
-    }
-
     /// Puts a frame of ours to the client.
     pub(super) fn say(&mut self, frame: &[u8]) {
         self.outbox.say(frame);
@@ -167,6 +165,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         }
     }
 
+    /// The next thing the session must know of. Progress that changes nothing is not reported, but `progress` is
+    /// called with the bytes and frames held.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Input> {
         loop {
             let sent = self.poll_send(cx);
@@ -266,7 +266,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
     /// The hold is full (or, with `of_all`, the budget of all holds): close once the client sends more, or read no more
     /// until there is room.
     fn full(&mut self, cx: &mut Context<'_>, of_all: bool) -> Poll<Option<Input>> {
-        match self.limits.when_full {
+        match self.when_full {
             WhenFull::Close => self.poll_overflow(cx),
             WhenFull::Pause => {
                 self.frame_until = None;
@@ -298,7 +298,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         let mid_frame = self.hold.is_mid_frame();
         self.frame_until = match self.frame_until {
             Some(until) if mid_frame => Some(until),
-            None if mid_frame => Some(Instant::now() + self.limits.frame_timeout),
+            None if mid_frame => Some(Instant::now() + self.frame_timeout),
             Some(_) | None => None,
         };
     }
@@ -346,7 +346,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Client<C> {
         if now < self.ping_at {
             return Poll::Ready(None);
         }
-        self.ping_at = now + self.limits.ping_interval;
+        self.ping_at = now + self.ping_interval;
         if !self.outbox.is_between_frames() {
             // A client cannot answer what it cannot be asked.
             return Poll::Ready(None);

@@ -6,7 +6,7 @@ use crate::{
     wire::header::MAX_HEADER,
 };
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::timeout,
@@ -37,6 +37,11 @@ fn text(payload: &[u8]) -> Vec<u8> {
     close::control(Opcode::Text, payload, KEY)
 }
 
+/// What the session is told.
+async fn next(client: &mut Client<DuplexStream>) -> Input {
+    poll_fn(|cx| client.poll_next(cx, &|_, _| ())).await
+}
+
 impl Fixture {
     async fn send(&mut self, bytes: &[u8]) {
         self.wire.write_all(bytes).await.unwrap();
@@ -44,7 +49,7 @@ impl Fixture {
 
     /// What the session is told within `time`.
     async fn next_within(&mut self, time: Duration) -> Option<Input> {
-        timeout(time, self.client.next(|_, _| ())).await.ok()
+        timeout(time, next(&mut self.client)).await.ok()
     }
 
     /// Lets the client take all that was sent.
@@ -83,7 +88,7 @@ async fn a_close_is_answered_with_its_own_code_and_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_pinged_twice_and_then_lost() {
     let mut held = fixture(|_| ());
-    let (start, interval) = (Instant::now(), held.client.limits.ping_interval);
+    let (start, interval) = (Instant::now(), held.client.ping_interval);
     assert_eq!(held.next_within(100 * interval).await, Some(Input::ClientSilent));
     assert_eq!(start.elapsed().as_secs(), 3 * interval.as_secs());
     assert_eq!(held.received(4).await, close::control(Opcode::Ping, b"", None).repeat(2));
@@ -92,7 +97,7 @@ async fn a_silent_client_is_pinged_twice_and_then_lost() {
 #[tokio::test(start_paused = true)]
 async fn any_byte_is_a_sign_of_life() {
     let mut held = fixture(|_| ());
-    let interval = held.client.limits.ping_interval;
+    let interval = held.client.ping_interval;
     for _ in 0..10 {
         assert_eq!(held.next_within(2 * interval).await, None);
         held.send(&close::control(Opcode::Pong, b"", KEY)).await;
@@ -119,10 +124,10 @@ async fn what_came_while_the_process_was_stopped_is_read_before_the_client_is_ju
     for (begun, silence, came) in [(half, 0, rest), (Vec::new(), 2, close::control(Opcode::Pong, b"", KEY))] {
         let mut held = fixture(|_| ());
         held.send(&begun).await;
-        let asked = held.client.limits.ping_interval * silence;
+        let asked = held.client.ping_interval * silence;
         assert_eq!(held.next_within(asked + Duration::from_millis(1)).await, None);
         let Fixture { mut wire, mut client, .. } = held;
-        let mut next = std::pin::pin!(client.next(|_, _| ()));
+        let mut next = std::pin::pin!(next(&mut client));
         assert!(futures_util::poll!(&mut next).is_pending());
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(futures_util::poll!(&mut next).is_pending(), "the stop was taken for silence");
@@ -180,7 +185,7 @@ async fn a_client_that_ended_its_side_still_gets_the_close() {
     held.client.close(close::TRY_AGAIN, "not ready in time");
     assert_eq!(held.settle().await, None);
     let (mut wire, mut client) = (held.wire, held.client);
-    let ended = tokio::spawn(async move { client.next(|_, _| ()).await });
+    let ended = tokio::spawn(async move { next(&mut client).await });
     let mut told = Vec::new();
     wire.read_to_end(&mut told).await.unwrap();
     assert_eq!(told, close::frame(close::TRY_AGAIN, "not ready in time"));

@@ -3,8 +3,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -34,7 +35,7 @@ use crate::{
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::Splice,
-    stall,
+    stall::{MOMENT, was_stopped},
     telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
 };
@@ -64,9 +65,24 @@ where
 {
     house.gate.arrived();
     let mut drive = Drive::new(house, arrival, reply, Box::pin(upgrade));
-    let mut input = Some(drive.first_input());
+    let input = drive.first_input();
     // Boxed, for an open session should not pay for its beginnings.
-    let lead = Box::pin(async move {
+    let lead = Box::pin(lead(drive, Some(input)));
+    async move {
+        match lead.await {
+            Led::ToEnd(outcome) => outcome,
+            Led::ToJoin(passage) => passage.run().await,
+        }
+    }
+}
+
+/// Leads it from its first `input` to where it needs less.
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its arguments twice")]
+pub(super) fn lead<C: ClientStream, U: Upstream>(
+    mut drive: Drive<C, U>,
+    mut input: Option<Input>,
+) -> impl Future<Output = Led<C, U>> + Send {
+    async move {
         loop {
             input.take().into_iter().for_each(|input| drive.handle(input));
             if let State::Done(outcome) = drive.machine.state() {
@@ -78,17 +94,11 @@ where
             }
             input = drive.next_input().await;
         }
-    });
-    async move {
-        match lead.await {
-            Led::ToEnd(outcome) => outcome,
-            Led::ToJoin(passage) => passage.run().await,
-        }
     }
 }
 
 /// How far a session was led.
-enum Led<C, U: Upstream> {
+pub(super) enum Led<C, U: Upstream> {
     ToEnd(Outcome),
     ToJoin(Box<Passage<C, U>>),
 }
@@ -115,6 +125,8 @@ pub(super) struct Drive<C, U: Upstream> {
     /// When it hears of the drain, once that has begun.
     pub(super) told_at: Option<Instant>,
     pub(super) cut_seen: bool,
+    /// Nothing is due before it, for the process stood still.
+    moment: Option<Instant>,
     pub(super) client: Leg<C, U::Stream>,
     /// A place in the hold budget, until the client's hold takes it, and again from there to the end of the replay.
     pub(super) lease: Option<Lease>,
@@ -148,7 +160,10 @@ pub(super) enum Leg<C, S> {
 /// What an arm of the select saw.
 enum Seen<C, S> {
     Input(Input),
-    DrainBegun,
+    /// The drain's next word: that it has begun, and then that the cut is due.
+    Drain,
+    /// What is due.
+    Due,
     Turn(Permit),
     Dialed(Result<Answer<S>, Fault>),
     Upgraded(Option<(C, Bytes)>),
@@ -181,6 +196,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             reply: Some(reply),
             told_at: None,
             cut_seen: false,
+            moment: None,
             client: Leg::Pending(upgrade),
             lease: None,
             turn: None,
@@ -212,29 +228,41 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     async fn next_input(&mut self) -> Option<Input> {
         match self.see().await {
             Seen::Input(input) => Some(self.explain(input)),
-            Seen::DrainBegun => {
+            Seen::Drain if self.told_at.is_some() => Some(self.explain(Input::CutDue)),
+            Seen::Drain => {
                 self.told_at = Some(Instant::now() + self.books.house.drain.turn());
                 None
             }
+            Seen::Due => self.fallen_due(),
             Seen::Turn(permit) => Some(self.turned(permit)),
             Seen::Dialed(result) => Some(self.dialed(result)),
             Seen::Upgraded(leg) => self.upgraded(leg),
         }
     }
 
+    /// Where the process stood still at that time, whoever was waited for has a moment more.
+    fn fallen_due(&mut self) -> Option<Input> {
+        let ((at, input), now) = (self.due()?, Instant::now());
+        if was_stopped(at, now) {
+            self.moment = Some(now + MOMENT);
+            return None;
+        }
+        Some(self.explain(input))
+    }
+
     async fn see(&mut self) -> Seen<C, U::Stream> {
-        let (drain, due) = (&self.books.house.drain, self.due());
+        let (drain, due) = (&self.books.house.drain, self.due().map(|(at, _)| at));
+        let word = if self.told_at.is_none() { drain.begun() } else { drain.cut_due() };
         let entry = self.books.entry.as_ref();
         let progress = |bytes, frames| entry.into_iter().for_each(|entry| entry.held(bytes, frames));
         tokio::select! {
             biased;
-            () = drain.begun(), if self.told_at.is_none() => Seen::DrainBegun,
-            () = drain.cut_due(), if self.told_at.is_some() && !self.cut_seen => Seen::Input(Input::CutDue),
+            () = word, if !self.cut_seen => Seen::Drain,
             () = closed(self.reply.as_mut()) => Seen::Input(Input::ClientLost),
-            seen = self.client.next(progress) => seen,
+            seen = poll_fn(|cx| self.client.poll_next(cx, &progress)) => seen,
             permit = maybe(self.turn.as_mut()) => Seen::Turn(permit),
             result = maybe(self.dial.as_mut()) => Seen::Dialed(result),
-            input = until(due) => Seen::Input(input),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Seen::Due,
         }
     }
 
@@ -244,7 +272,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
         let told = self.told_at.filter(|_| may_be_told).map(|at| (at, Input::Draining));
         let deadline = self.machine.deadline().map(|at| (at.into(), Input::Deadline));
-        [told, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let (at, input) = [told, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)?;
+        Some((self.moment.map_or(at, |moment| at.max(moment)), input))
     }
 
     /// Notes why an input came, where that is known.
@@ -317,12 +346,12 @@ impl<C: ClientStream, S: AsyncRead + AsyncWrite + Unpin> Leg<C, S> {
         }
     }
 
-    async fn next(&mut self, progress: impl Fn(usize, usize)) -> Seen<C, S> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Seen<C, S>> {
         match self {
-            Self::Pending(upgrade) => Seen::Upgraded(upgrade.await),
-            Self::Here(client) => Seen::Input(client.next(progress).await),
-            Self::Listening(listening) => Seen::Input(listening.next(progress).await),
-            Self::Gone => std::future::pending().await,
+            Self::Pending(upgrade) => upgrade.as_mut().poll(cx).map(Seen::Upgraded),
+            Self::Here(client) => client.poll_next(cx, progress).map(Seen::Input),
+            Self::Listening(listening) => listening.poll_next(cx, progress).map(Seen::Input),
+            Self::Gone => Poll::Pending,
         }
     }
 }
@@ -332,30 +361,18 @@ pub(super) fn blockers(verdict: &Verdict) -> String {
     verdict.blockers().iter().chain(verdict.missing()).map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-async fn maybe<T>(future: Option<&mut Boxed<T>>) -> T {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
+fn maybe<T>(mut future: Option<&mut Boxed<T>>) -> impl Future<Output = T> {
+    poll_fn(move |cx| match &mut future {
+        Some(future) => future.as_mut().poll(cx),
+        None => Poll::Pending,
+    })
 }
 
-async fn closed(reply: Option<&mut ReplySender>) {
-    match reply {
-        Some(reply) => reply.closed().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Where the process stood still when it was due, whoever was waited for has a moment more.
-async fn until(due: Option<(Instant, Input)>) -> Input {
-    match due {
-        Some((at, input)) => {
-            let mut timer = pin!(sleep_until(at));
-            poll_fn(|cx| stall::poll_expired(timer.as_mut(), cx)).await;
-            input
-        }
-        None => std::future::pending().await,
-    }
+fn closed(mut reply: Option<&mut ReplySender>) -> impl Future<Output = ()> {
+    poll_fn(move |cx| match &mut reply {
+        Some(reply) => reply.poll_closed(cx),
+        None => Poll::Pending,
+    })
 }
 
 #[cfg(test)]

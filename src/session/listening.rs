@@ -70,11 +70,6 @@ where
         &mut self.client
     }
 
-    /// The next thing that the session must know of, as [`Client::next`]. Cancel-safe.
-    pub(super) async fn next(&mut self, progress: impl Fn(usize, usize)) -> Input {
-        std::future::poll_fn(|cx| self.poll_next(cx, &progress)).await
-    }
-
     /// It may go on without a confirmation.
     pub(super) fn waive(&mut self) {
         self.waived = true;
@@ -102,7 +97,8 @@ where
         (self.client, self.joined)
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Input> {
+    /// The next thing that the session must know of, as [`Client::poll_next`].
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, progress: &impl Fn(usize, usize)) -> Poll<Input> {
         loop {
             if let Poll::Ready(input) = self.client.poll_next(cx, progress) {
                 return Poll::Ready(input);

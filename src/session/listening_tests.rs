@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
@@ -55,15 +55,20 @@ fn masked(payload: &[u8]) -> Vec<u8> {
     close::control(Opcode::Text, payload, Some([1, 2, 3, 4]))
 }
 
-/// What the session is told, however long that takes on a clock that nobody waits for.
+/// What the session is told.
+async fn told_next(listening: &mut Listening<DuplexStream, DuplexStream>) -> Input {
+    poll_fn(|cx| listening.poll_next(cx, &|_, _| ())).await
+}
+
+/// The same, however long that takes on a clock that nobody waits for.
 async fn next(listening: &mut Listening<DuplexStream, DuplexStream>) -> Input {
-    timeout(Duration::from_secs(3_600), listening.next(|_, _| ())).await.expect("something to tell")
+    timeout(Duration::from_secs(3_600), told_next(listening)).await.expect("something to tell")
 }
 
 impl Fixture {
     /// What the session is told once nothing is left to do.
     async fn settle(&mut self) -> Option<Input> {
-        timeout(Duration::from_millis(1), self.listening.next(|_, _| ())).await.ok()
+        timeout(Duration::from_millis(1), told_next(&mut self.listening)).await.ok()
     }
 
     async fn received(&mut self, count: usize) -> Vec<u8> {
@@ -172,7 +177,7 @@ async fn a_client_that_has_closed_and_gone_still_has_its_frames_waiting() {
     assert_eq!(scene.settle().await, None);
     drop(scene.client);
     scene.backend.write_all(&text(b"not yet")).await.unwrap();
-    let heard = timeout(Duration::from_millis(1), scene.listening.next(|_, _| ())).await;
+    let heard = timeout(Duration::from_millis(1), told_next(&mut scene.listening)).await;
     assert!(heard.is_err(), "{heard:?}");
     scene.backend.write_all(&text(b"ready")).await.unwrap();
     assert_eq!(next(&mut scene.listening).await, Input::Confirmed);

@@ -26,6 +26,8 @@ mod policy_tests;
 pub mod registry;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod size_tests;
 pub mod standing;
 pub mod state;
 mod steps;

@@ -29,25 +29,29 @@ pub(super) struct Passage<C, U: Upstream> {
     pub(super) lease: Option<Lease>,
     /// The moment from which its release is counted, if it was held.
     pub(super) released: Option<Instant>,
+    /// The drain's cut has come.
+    pub(super) cut_seen: bool,
     /// Its descriptors, given back at the end.
     pub(super) _place: Place,
 }
 
 impl<C: ClientStream, U: Upstream> Passage<C, U> {
     /// Leads it to its outcome.
-    pub(super) async fn run(mut self: Box<Self>) -> Outcome {
-        let mut cut_seen = false;
-        loop {
-            let input = tokio::select! {
-                biased;
-                () = self.books.house.drain.cut_due(), if !cut_seen => Input::CutDue,
-                event = self.splice.next() => self.spliced(event),
-            };
-            cut_seen |= input == Input::CutDue;
-            self.handle(input);
-            if let State::Done(outcome) = self.machine.state() {
-                self.settle();
-                return outcome;
+    #[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its argument twice")]
+    pub(super) fn run(mut self: Box<Self>) -> impl Future<Output = Outcome> + Send {
+        async move {
+            loop {
+                let input = tokio::select! {
+                    biased;
+                    () = self.books.house.drain.cut_due(), if !self.cut_seen => Input::CutDue,
+                    event = self.splice.next() => self.spliced(event),
+                };
+                self.cut_seen |= input == Input::CutDue;
+                self.handle(input);
+                if let State::Done(outcome) = self.machine.state() {
+                    self.settle();
+                    return outcome;
+                }
             }
         }
     }

@@ -222,7 +222,7 @@ async fn r14_a_session_that_passes_degraded_is_counted_and_its_timeline_says_wha
     assert!(has(&house, "readygate_sessions_degraded_total{route=\"*\"} 1"));
     let steps = house.registry.find(1, Instant::now().into_std()).unwrap().steps;
     let replaying = steps.iter().find(|step| step.state == "replaying").unwrap();
-    assert_eq!(replaying.reason, "degraded: llm: refused: nothing listens");
+    assert_eq!(&*replaying.reason, "degraded: llm: refused: nothing listens");
     session.task.abort();
 }
 

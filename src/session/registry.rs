@@ -20,6 +20,13 @@ const REMEMBERED: usize = 256;
 /// Most of a path that is remembered and logged. Longer ones are a client's whim, and 10,000 of them would be a flood.
 const SHOWN_PATH: usize = 256;
 
+/// Steps that a timeline makes room for at a time: one that waits has two, one that is open and never waited has four.
+const STEPS: usize = 2;
+
+/// What a session that waits has here.
+#[cfg(test)]
+pub(super) const KEPT: usize = size_of::<Record>() + STEPS * size_of::<Step>();
+
 /// Outcome of a session whose task ended without one: the process stopped, or the task panicked.
 const ABANDONED: &str = "abandoned";
 
@@ -40,7 +47,7 @@ struct Sessions {
 #[derive(Debug)]
 struct Record {
     id: u64,
-    path: String,
+    path: Box<str>,
     peer: SocketAddr,
     arrived: Instant,
     arrived_at: SystemTime,
@@ -55,9 +62,9 @@ pub struct Step {
     /// The state entered, or the outcome.
     pub state: &'static str,
     /// Why.
-    pub reason: String,
-    /// Time since arrival.
-    pub after: Duration,
+    pub reason: Box<str>,
+    /// Microseconds since arrival.
+    after: u64,
 }
 
 /// One session as others see it.
@@ -101,13 +108,13 @@ impl Registry {
     pub fn enter(self: &Arc<Self>, path: &str, peer: SocketAddr, arrived: Instant, first: &'static str) -> Entry {
         let record = Arc::new(Record {
             id: self.next.fetch_add(1, Ordering::Relaxed),
-            path: path[..path.floor_char_boundary(SHOWN_PATH)].to_owned(),
+            path: path[..path.floor_char_boundary(SHOWN_PATH)].into(),
             peer,
             arrived,
             arrived_at: SystemTime::now(),
             held_bytes: AtomicUsize::new(0),
             held_frames: AtomicUsize::new(0),
-            steps: Mutex::new(vec![Step { state: first, reason: String::new(), after: Duration::ZERO }]),
+            steps: Mutex::new(Step { state: first, reason: Box::default(), after: 0 }.begin()),
         });
         self.metrics.session_entered(first);
         lock(&self.sessions).living.insert(record.id, Arc::clone(&record));
@@ -201,11 +208,14 @@ impl Entry {
     }
 
     fn note(&self, state: &'static str, reason: &str, now: Instant) -> (&'static str, Duration) {
-        let after = now.saturating_duration_since(self.record.arrived);
+        let after = micros(now.saturating_duration_since(self.record.arrived));
         let mut steps = lock(&self.record.steps);
-        let (before, since) = steps.last().map_or((state, Duration::ZERO), |step| (step.state, step.after));
-        steps.push(Step { state, reason: reason.to_owned(), after });
-        (before, after.saturating_sub(since))
+        let (before, since) = steps.last().map_or((state, Duration::ZERO), |step| (step.state, step.after()));
+        if steps.len() == steps.capacity() {
+            steps.reserve_exact(STEPS);
+        }
+        steps.push(Step { state, reason: reason.into(), after });
+        (before, Duration::from_micros(after).saturating_sub(since))
     }
 }
 
@@ -224,6 +234,21 @@ impl Drop for Entry {
     }
 }
 
+impl Step {
+    /// Time since arrival.
+    #[must_use]
+    pub fn after(&self) -> Duration {
+        Duration::from_micros(self.after)
+    }
+
+    /// A timeline that begins with it.
+    fn begin(self) -> Vec<Self> {
+        let mut steps = Vec::with_capacity(STEPS);
+        steps.push(self);
+        steps
+    }
+}
+
 impl Record {
     fn is_held(&self) -> bool {
         lock(&self.steps).last().is_some_and(|step| step.state == State::Held.label())
@@ -232,7 +257,7 @@ impl Record {
     fn view(&self, now: Instant) -> View {
         View {
             id: self.id,
-            path: self.path.clone(),
+            path: self.path.to_string(),
             peer: self.peer,
             arrived_at: self.arrived_at,
             age: now.saturating_duration_since(self.arrived),
@@ -241,6 +266,11 @@ impl Record {
             steps: lock(&self.steps).clone(),
         }
     }
+}
+
+/// Half a million years of them fit.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn difference(after: usize, before: usize) -> i64 {
@@ -275,7 +305,7 @@ mod tests {
         entry.finish("completed", "", Instant::now());
         assert_eq!(registry.count(), 0);
         let steps = registry.find(id, Instant::now()).unwrap().steps;
-        let states: Vec<_> = steps.iter().map(|step| (step.state, step.reason.as_str())).collect();
+        let states: Vec<_> = steps.iter().map(|step| (step.state, &*step.reason)).collect();
         assert_eq!(states, [("arrived", ""), ("held", "upstream: refused"), ("completed", "")]);
         assert!(metrics.sessions().iter().all(|(_, count)| *count == 0));
         assert_eq!(metrics.outcomes(), 1);

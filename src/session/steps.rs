@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     ClientStream, Reply,
     client::Client,
-    drive::{Arrived, Drive, Leg, blockers},
+    drive::{Arrived, Boxed, Drive, Leg, blockers},
     event::{Input, Patience},
     outcome::Outcome,
     passage::Passage,
@@ -19,7 +19,7 @@ use super::{
     state::State,
 };
 use crate::{
-    gate::Permit,
+    gate::{Lane, Permit},
     hold::{Hold, head},
     splice::Splice,
     telemetry::metrics::Side,
@@ -40,10 +40,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             self.accept_early();
         }
         let (lane, seq, pause) = (self.lane.clone(), self.books.seq, self.pause(refusals));
-        self.turn = Some(Box::pin(async move {
-            rest(pause).await;
-            lane.turn(seq).await
-        }));
+        self.turn = Some(after(pause, turn(lane, seq)));
     }
 
     /// The gate was wrong: nothing listens.
@@ -82,10 +79,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let (house, pause) = (Arc::clone(&self.books.house), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
-        self.dial = Some(Box::pin(async move {
-            rest(pause).await;
-            house.upstream.dial(handshake, accept.to_str().unwrap_or_default()).await
-        }));
+        let dial = async move { house.upstream.dial(handshake, accept.to_str().unwrap_or_default()).await };
+        self.dial = Some(after(pause, dial));
     }
 
     fn pause(&self, failures: u32) -> Duration {
@@ -229,7 +224,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let opened = self.lane.opened_at().filter(|_| self.was_held);
         let released = opened.map(|opened| opened.into_std().max(self.arrived.at));
         let Self { books, machine, lease, arrived, .. } = self;
-        Box::new(Passage { books, machine, splice, lease, released, _place: arrived.place })
+        Box::new(Passage { books, machine, splice, lease, released, cut_seen: false, _place: arrived.place })
     }
 
     /// Refuses the request, or tells the accepted client by a Close.
@@ -285,11 +280,22 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
     }
 }
 
-/// A sleep of no length would still end only with the timer's next tick, a millisecond that every connect would pay.
-async fn rest(pause: Duration) {
-    if !pause.is_zero() {
-        sleep(pause).await;
+/// For the turn of session `seq`.
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its arguments twice")]
+pub(super) fn turn(lane: Lane, seq: u64) -> impl Future<Output = Permit> {
+    async move { lane.turn(seq).await }
+}
+
+/// `act`, begun after a pause. A sleep of no length would still end only with the timer's next tick, a millisecond that every
+/// connect would pay, and its memory that everybody who waits for a turn would.
+fn after<T>(pause: Duration, act: impl Future<Output = T> + Send + 'static) -> Boxed<T> {
+    if pause.is_zero() {
+        return Box::pin(act);
     }
+    Box::pin(async move {
+        sleep(pause).await;
+        act.await
+    })
 }
 
 /// After an early accept the upstream's 101 must be what the client was told.
@@ -311,7 +317,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_pause_takes_no_time_not_even_a_tick() {
-        assert_eq!(rest(Duration::ZERO).now_or_never(), Some(()));
-        assert_eq!(rest(Duration::from_nanos(1)).now_or_never(), None);
+        assert_eq!(after(Duration::ZERO, async {}).now_or_never(), Some(()));
+        assert_eq!(after(Duration::from_nanos(1), async {}).now_or_never(), None);
     }
 }

@@ -97,8 +97,9 @@ where
     }
 
     /// The next event. Cancel-safe. After [`Event::Ended`] there is none.
-    pub async fn next(&mut self) -> Event {
-        poll_fn(|cx| self.poll_next(cx)).await
+    #[expect(clippy::should_implement_trait, reason = "what it gives has to be awaited")]
+    pub fn next(&mut self) -> impl Future<Output = Event> {
+        poll_fn(move |cx| self.poll_next(cx))
     }
 
     /// Ends both streams: 1012 to each end that stands between frames.

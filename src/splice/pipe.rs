@@ -15,7 +15,7 @@ use crate::wire::boundary::Boundary;
 /// happen in one poll; a session owns memory only while its reader is slower than its writer.
 pub(super) const SCRATCH: usize = 64 << 10;
 
-/// A pending buffer larger than this is given back once it is empty.
+/// A pending buffer larger than this is given back once it is empty, and that of the first bytes anyway.
 const KEEP_PENDING: usize = 4 << 10;
 
 thread_local! {
@@ -51,8 +51,10 @@ pub(super) struct Pipe {
     stage: Stage,
     pending: Vec<u8>,
     written: usize,
-    /// Bytes that were pending at the start and are not written.
-    first: usize,
+    /// Until the sink has taken them. Boxed, for they are soon gone, or never were.
+    first: Option<Box<First>>,
+    /// Whole data frames of the first bytes, once the sink has taken them all.
+    first_frames: u64,
     /// It has been said that there are none left.
     said: bool,
     unflushed: bool,
@@ -61,7 +63,14 @@ pub(super) struct Pipe {
     moved: u64,
     /// Follows what was read; at the sink it is true once nothing is pending.
     queued: Boundary,
-    /// Follows what the sink has taken of the first bytes.
+}
+
+/// Bytes of the stream that were pending at the start.
+#[derive(Debug)]
+struct First {
+    /// So many of them are not written.
+    left: usize,
+    /// Follows what the sink has taken of them.
     taken: Boundary,
 }
 
@@ -72,7 +81,8 @@ impl Pipe {
         queued.advance(&first);
         Self {
             stage: Stage::Flowing,
-            first: first.len(),
+            first: First::of(&first),
+            first_frames: 0,
             said: false,
             pending: first,
             written: 0,
@@ -80,7 +90,6 @@ impl Pipe {
             failed: false,
             moved: 0,
             queued,
-            taken: Boundary::default(),
         }
     }
 
@@ -89,7 +98,7 @@ impl Pipe {
     pub(super) fn behind(own: Vec<u8>, first: &[u8]) -> Self {
         let mut queued = Boundary::default();
         queued.advance(first);
-        let mut pipe = Self { queued, first: 0, ..Self::new(own) };
+        let mut pipe = Self { queued, first: None, ..Self::new(own) };
         pipe.pending.extend(first);
         pipe
     }
@@ -101,14 +110,15 @@ impl Pipe {
 
     /// Whole data frames of the first bytes that the sink has taken.
     pub(super) fn first_delivered(&self) -> u64 {
-        self.taken.data_frames()
+        self.first.as_ref().map_or(self.first_frames, |first| first.taken.data_frames())
     }
 
     /// Whole data frames of the first bytes that the sink has not taken.
     pub(super) fn first_left(&self) -> u64 {
-        let mut rest = self.taken.clone();
-        rest.advance(&self.pending[self.written..self.written + self.first]);
-        rest.data_frames() - self.taken.data_frames()
+        let Some(First { left, taken }) = self.first.as_deref() else { return 0 };
+        let mut rest = taken.clone();
+        rest.advance(&self.pending[self.written..self.written + left]);
+        rest.data_frames() - taken.data_frames()
     }
 
     /// Bytes that wait for the sink.
@@ -207,7 +217,7 @@ impl Pipe {
         }
         self.written = 0;
         self.pending.clear();
-        if self.pending.capacity() > KEEP_PENDING {
+        if self.pending.capacity() > KEEP_PENDING || !self.said {
             self.pending = Vec::new();
         }
         if self.unflushed {
@@ -218,9 +228,13 @@ impl Pipe {
     }
 
     fn note_written(&mut self, count: usize) {
-        let of_first = count.min(self.first);
-        self.taken.advance(&self.pending[self.written..self.written + of_first]);
-        self.first -= of_first;
+        if let Some(first) = &mut self.first {
+            first.take(&self.pending[self.written..self.written + count]);
+            if first.left == 0 {
+                self.first_frames = first.taken.data_frames();
+                self.first = None;
+            }
+        }
         self.written += count;
         self.moved += count as u64;
         self.unflushed = true;
@@ -256,6 +270,19 @@ impl Pipe {
             self.stage = Stage::Waiting;
         }
         Poll::Ready(Some(Moved::SourceEnded))
+    }
+}
+
+impl First {
+    fn of(bytes: &[u8]) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { left: bytes.len(), taken: Boundary::default() }))
+    }
+
+    /// The sink has taken `written`, which may go on beyond them.
+    fn take(&mut self, written: &[u8]) {
+        let count = written.len().min(self.left);
+        self.taken.advance(&written[..count]);
+        self.left -= count;
     }
 }
 

@@ -197,6 +197,14 @@ async fn a_slow_reader_holds_one_piece_and_an_idle_pipe_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_goes_first_leaves_its_frames_in_the_ledger_and_no_memory() {
+    let (_client, _upstream, mut splice) = spliced(&text(b"held"), &text(b"pong"), &text(b"early"));
+    assert_eq!(settle(&mut splice).await, [Event::Replayed]);
+    assert_eq!((splice.to_upstream.memory(), splice.to_client.memory()), (0, 0));
+    assert_eq!(splice.delivered(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_ledger_counts_held_frames_that_were_taken_and_those_that_were_not() {
     let ((_client, client_end), (upstream, upstream_end)) = (connection(ROOMY), connection(8));
     let held = [text(b"12345"), text(b"678"), text(b"90")].concat();

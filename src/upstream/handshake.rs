@@ -1,9 +1,9 @@
 //! The opening handshake as it crosses the wire to the upstream and back: a request's bytes, made once, and the 101 that
 //! answers them (RFC 6455 §4). PURE.
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request, response, uri::PathAndQuery};
-use httparse::{EMPTY_HEADER, Status};
+use bytes::{Buf, BytesMut};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header, request, response, uri::PathAndQuery};
+use httparse::{EMPTY_HEADER, Header, Status};
 
 /// A head longer than this is no answer to a handshake. Servers and clients set the bound for heads at 8 to 64 KiB.
 const LONGEST: usize = 64 << 10;
@@ -92,8 +92,9 @@ pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
         match (parsed, answer.version, answer.code) {
             (Ok(Status::Partial), ..) if bytes.len() < LONGEST => return Heard::Part,
             (Ok(Status::Complete(length)), Some(1), Some(101)) => {
-                let head = bytes.split_to(length).freeze();
-                return headers(&head).map_or(Heard::Other, |headers| Heard::Switch(Box::new(switching(headers))));
+                let Some(head) = switching(answer.headers) else { return Heard::Other };
+                bytes.advance(length);
+                return Heard::Switch(Box::new(head));
             }
             (Ok(Status::Complete(length)), Some(1), Some(100 | 102..=199)) => bytes.advance(length),
             (Ok(Status::Partial | Status::Complete(_)) | Err(_), ..) => return Heard::Other,
@@ -101,23 +102,15 @@ pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
     }
 }
 
-fn switching(headers: HeaderMap) -> response::Parts {
+fn switching(lines: &[Header]) -> Option<response::Parts> {
     let (mut head, ()) = Response::new(()).into_parts();
-    (head.status, head.headers) = (StatusCode::SWITCHING_PROTOCOLS, headers);
-    head
-}
-
-/// Of a whole head. The values are slices of it.
-fn headers(head: &Bytes) -> Option<HeaderMap> {
-    let mut lines = [EMPTY_HEADER; MOST_HEADERS];
-    let mut answer = httparse::Response::new(&mut lines);
-    answer.parse(head).ok()?;
-    let mut headers = HeaderMap::with_capacity(answer.headers.len());
-    for line in answer.headers.iter() {
+    head.status = StatusCode::SWITCHING_PROTOCOLS;
+    head.headers.reserve(lines.len());
+    for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_maybe_shared(head.slice_ref(line.value)).ok()?);
+        head.headers.append(name, HeaderValue::from_bytes(line.value).ok()?);
     }
-    Some(headers)
+    Some(head)
 }
 
 #[cfg(test)]
