@@ -35,6 +35,7 @@ use crate::{
     gate::{Lane, Permit, Verdict, Visit},
     hold::budget::Lease,
     splice::Splice,
+    stall::{MOMENT, was_stopped},
     telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
 };
@@ -124,6 +125,8 @@ pub(super) struct Drive<C, U: Upstream> {
     /// When it hears of the drain, once that has begun.
     pub(super) told_at: Option<Instant>,
     pub(super) cut_seen: bool,
+    /// Nothing is due before it, for the process stood still.
+    moment: Option<Instant>,
     pub(super) client: Leg<C, U::Stream>,
     /// A place in the hold budget, until the client's hold takes it, and again from there to the end of the replay.
     pub(super) lease: Option<Lease>,
@@ -193,6 +196,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             reply: Some(reply),
             told_at: None,
             cut_seen: false,
+            moment: None,
             client: Leg::Pending(upgrade),
             lease: None,
             turn: None,
@@ -229,14 +233,21 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
                 self.told_at = Some(Instant::now() + self.books.house.drain.turn());
                 None
             }
-            Seen::Due => {
-                let (_, input) = self.due()?;
-                Some(self.explain(input))
-            }
+            Seen::Due => self.fallen_due(),
             Seen::Turn(permit) => Some(self.turned(permit)),
             Seen::Dialed(result) => Some(self.dialed(result)),
             Seen::Upgraded(leg) => self.upgraded(leg),
         }
+    }
+
+    /// Where the process stood still at that time, whoever was waited for has a moment more.
+    fn fallen_due(&mut self) -> Option<Input> {
+        let ((at, input), now) = (self.due()?, Instant::now());
+        if was_stopped(at, now) {
+            self.moment = Some(now + MOMENT);
+            return None;
+        }
+        Some(self.explain(input))
     }
 
     async fn see(&mut self) -> Seen<C, U::Stream> {
@@ -261,7 +272,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             matches!(self.machine.state(), State::Arrived | State::Held | State::Dialing | State::Confirming);
         let told = self.told_at.filter(|_| may_be_told).map(|at| (at, Input::Draining));
         let deadline = self.machine.deadline().map(|at| (at.into(), Input::Deadline));
-        [told, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let (at, input) = [told, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)?;
+        Some((self.moment.map_or(at, |moment| at.max(moment)), input))
     }
 
     /// Notes why an input came, where that is known.

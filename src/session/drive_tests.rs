@@ -1,12 +1,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
     sync::oneshot,
+    task::JoinHandle,
+    time::advance,
 };
 
 use super::*;
@@ -52,25 +58,46 @@ fn arrival() -> Arrival {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_whose_stream_comes_after_the_refusal_is_told_and_its_frames_are_counted() {
-    let (house, (sender, reply)) = (house(), oneshot::channel());
+/// A client that is refused by the upstream before its stream is there, which has room for so many bytes.
+async fn refused(house: &Arc<House<Unwilling>>, glued: Vec<u8>, room: usize) -> (DuplexStream, JoinHandle<Outcome>) {
+    let (sender, reply) = oneshot::channel();
     let (upgraded, upgrade) = oneshot::channel::<(DuplexStream, Bytes)>();
-    let session = tokio::spawn(run(Arc::clone(&house), arrival(), sender, async move { upgrade.await.ok() }));
+    let session = tokio::spawn(run(Arc::clone(house), arrival(), sender, async move { upgrade.await.ok() }));
     assert!(matches!(reply.await, Ok(Reply::Early { .. })));
-    house.gate.report(0, Ok(()), std::time::Duration::ZERO, SystemTime::now());
+    house.gate.report(0, Ok(()), Duration::ZERO, SystemTime::now());
     let view = || house.registry.find(1, std::time::Instant::now()).unwrap();
     while view().steps.last().unwrap().state != "closing" {
         tokio::task::yield_now().await;
     }
-    let (mut client, server) = duplex(1024);
-    let glued = Bytes::from(control(Opcode::Text, b"hi", Some([1; 4])));
-    upgraded.send((server, glued)).unwrap();
+    let (client, server) = duplex(room);
+    upgraded.send((server, glued.into())).unwrap();
+    (client, session)
+}
+
+fn refusal() -> Vec<u8> {
+    close::frame(close::UNAUTHORIZED, "refused by upstream")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_stream_comes_after_the_refusal_is_told_and_its_frames_are_counted() {
+    let house = house();
+    let (mut client, session) = refused(&house, control(Opcode::Text, b"hi", Some([1; 4])), 1024).await;
     let mut told = Vec::new();
     client.read_to_end(&mut told).await.unwrap();
     drop(client);
-    assert_eq!(told, close::frame(close::UNAUTHORIZED, "refused by upstream"));
+    assert_eq!(told, refusal());
     assert_eq!(session.await.unwrap(), Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED));
     let books = house.metrics.books();
     assert_eq!((books.received, books.delivered, books.refused), (1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_being_told_as_the_process_stops_is_told_after_it() {
+    let (mut client, session) = refused(&house(), Vec::new(), 4).await;
+    let mut told = vec![client.read_u8().await.unwrap()];
+    advance(Duration::from_secs(60)).await;
+    client.read_to_end(&mut told).await.unwrap();
+    drop(client);
+    assert_eq!(told, refusal());
+    assert_eq!(session.await.unwrap(), Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED));
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{
     backend::{Dialed, Manner, Reaction},
     client,
     line::Ending,
     scene::{Scene, Session},
-    world::CPU_STOPPED,
 };
 use crate::session::outcome::Outcome;
 
@@ -20,12 +21,18 @@ impl Scene {
     pub(super) fn is_cut(&self, session: &Session) -> bool {
         self.drained_at.is_some_and(|began| session.ended >= began + self.house.drain.time_to_last_call())
     }
+
+    /// For how long the CPU stood still after `moment`.
+    fn stopped_since(&self, moment: Instant) -> Duration {
+        self.stops.iter().map(|stop| stop.to.saturating_duration_since(stop.from.max(moment))).sum()
+    }
 }
 
 /// `relayed`: so much of the upstream's stream reached the client.
 pub(super) fn session(session: &Session, outcome: Outcome, dialed: Option<&Dialed>, relayed: usize, scene: &Scene) {
-    if let Some(began) = scene.drained_at.filter(|_| !scene.happened.contains(&CPU_STOPPED)) {
-        assert!(session.ended <= began + scene.house.drain.timeout() + CLOSING, "a session outlives the drain");
+    if let Some(began) = scene.drained_at {
+        let most = scene.house.drain.timeout() + CLOSING + scene.stopped_since(began);
+        assert!(session.ended <= began + most, "a session outlives the drain");
     }
     let Some(Dialed { reaction: Reaction::Joins(manner), line: Some(line), .. }) = dialed else { return };
     let (upstream, client) = (line.log(), session.line.log());

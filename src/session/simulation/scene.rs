@@ -24,7 +24,7 @@ use super::{
     client::{self, Manner, Plan},
     line::{Ending, Line, Socket, Weather},
     purse,
-    world::World,
+    world::{Stop, World},
 };
 use crate::{
     config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
@@ -44,6 +44,8 @@ pub(super) struct Scene {
     /// When the drain began, if somebody was there to see it.
     pub(super) drained_at: Option<Instant>,
     pub(super) happened: Vec<&'static str>,
+    /// When the CPU stood still.
+    pub(super) stops: Vec<Stop>,
     /// What the metrics said before it.
     pub(super) before: (Books, u64),
 }

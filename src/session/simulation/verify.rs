@@ -7,7 +7,6 @@ use super::{
     heard,
     line::Ending,
     scene::{Scene, Session},
-    world::CPU_STOPPED,
 };
 use crate::{
     config::{Config, Mode},
@@ -345,7 +344,7 @@ impl<'s> Streams<'s> {
         };
         let leaves_inside =
             self.dialed.is_some_and(|dial| matches!(dial.reaction, Reaction::Joins(backend::Manner::LeavesInside)));
-        let is_cut = scene.is_cut(self.session) || scene.happened.contains(&CPU_STOPPED);
+        let is_cut = scene.is_cut(self.session);
         let after_close = self.closes_then_sends();
         let was_being_told = told.cut_short > 0;
         let excused = was_being_told || is_gone || !reads || inside_frame || leaves_inside || is_cut || after_close;

@@ -28,8 +28,12 @@ use crate::{
     telemetry::metrics::Books,
 };
 
-/// It may stand still for longer than a client has to take a Close.
-pub(super) const CPU_STOPPED: &str = "CPU stopped";
+/// The process stood still from one moment to another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    pub(super) from: Instant,
+    pub(super) to: Instant,
+}
 
 /// Between two of these events.
 const PAUSE: Duration = Duration::from_millis(1_500);
@@ -45,6 +49,7 @@ pub(super) struct World {
     next_at: Instant,
     sessions: Vec<AbortHandle>,
     happened: Vec<&'static str>,
+    stops: Vec<Stop>,
 }
 
 /// When the gate's check begins to pass or to fail.
@@ -73,7 +78,8 @@ impl World {
         let house = Arc::new(House::new(config, gate, metrics(), upstream));
         let purse = Purse::new(&house.budget, house.config.hold.connection_bytes);
         let (is_calm, next_at) = (rng.bool(), Instant::now());
-        Self { house, purse, gates, weather, turns, is_calm, next_at, sessions: Vec::new(), happened: Vec::new() }
+        let (sessions, happened, stops) = (Vec::new(), Vec::new(), Vec::new());
+        Self { house, purse, gates, weather, turns, is_calm, next_at, sessions, happened, stops }
     }
 
     /// Lets things happen until `at`.
@@ -105,8 +111,10 @@ impl World {
                 "budget spent"
             }
             8 => {
+                let from = Instant::now();
                 advance(Duration::from_millis(rng.u64(0..9_000))).await;
-                CPU_STOPPED
+                self.stops.push(Stop { from, to: Instant::now() });
+                "CPU stopped"
             }
             _ => {
                 let Some(at) = rng.usize(0..8).checked_sub(1) else { return "nothing" };
@@ -177,8 +185,8 @@ impl World {
             sleep(PAUSE).await;
         }
         let dials = self.house.upstream.dials.lock().unwrap().clone();
-        let Self { house, gates, happened, .. } = self;
-        Scene { house, gates, sessions, dials, drained_at, happened, before }
+        let Self { house, gates, happened, stops, .. } = self;
+        Scene { house, gates, sessions, dials, drained_at, happened, stops, before }
     }
 }
 

@@ -152,6 +152,12 @@ fn controls() -> Vec<Case> {
     cases.push(Case::echoed("§5.5.2 ten pings", &pings, 0));
     let around = [Frame::ping("before"), Frame::text("between"), Frame::ping("after")];
     cases.push(Case::echoed("§5.5.2 pings around a text", &around, 1));
+    let amid = Case::echoed(
+        "§5.5.2 a ping inside a message that waits for its pong",
+        &[Frame::new(TEXT, "a"), Frame::ping("p")],
+        0,
+    );
+    cases.push(amid.then(Frame::new(FIN, "b").masked()).answered(1, 1));
     let later = Case::echoed("§5.5.2 a ping, and one later", &[Frame::ping("held"), Frame::text("held")], 1);
     cases.push(later.then(Frame::ping("open").masked()).answered(1, 2));
     cases

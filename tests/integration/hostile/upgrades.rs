@@ -41,7 +41,11 @@ const UNUSABLE: [&str; 5] = [
 async fn behind_a_handshake_that_was_declined_the_next_request_is_a_request() {
     for deferred in [false, true] {
         for (answer, status) in DECLINED {
-            let (gate, mut upstream, mut client, mut backend) = asked(deferred, &second()).await;
+            let second = second();
+            // One half comes glued to the handshake, the other while the backend thinks about it.
+            let (glued, later) = second.split_at(second.len() / 2);
+            let (gate, mut upstream, mut client, mut backend) = asked(deferred, glued).await;
+            client.send(later).await;
             backend.send(answer).await;
             let first = client.response().await;
             assert_eq!(first.status(), status, "{answer:?}");
