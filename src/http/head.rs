@@ -1,5 +1,5 @@
 //! What hyper leaves out of a connection: a deadline for each request head that is answered (408, where hyper would only
-//! hang up), and an eye on a client whose handshake waits for its answer.
+//! hang up), how its names were spelt, and an eye on a client whose handshake waits for its answer.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -15,12 +15,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
 
-use crate::stall;
+use crate::{stall, upstream::spelling::Spelling};
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -68,6 +69,8 @@ struct Shared<S> {
     stream: Option<S>,
     /// Read while watching, and not yet by hyper.
     ahead: Vec<u8>,
+    /// The present head, as it came.
+    head: BytesMut,
 }
 
 impl Phase {
@@ -101,7 +104,8 @@ impl<S> Timed<S> {
     /// Gives each request head of `stream` so much `time`.
     pub(super) fn new(stream: S, time: Duration) -> (Self, Phase) {
         let phase = Phase(Arc::new(Standing { phase: AtomicU8::new(FIRST), reader: Mutex::default() }));
-        let line = Line(Arc::new(Mutex::new(Shared { stream: Some(stream), ahead: Vec::new() })));
+        let line =
+            Line(Arc::new(Mutex::new(Shared { stream: Some(stream), ahead: Vec::new(), head: BytesMut::new() })));
         (Self { line, phase: phase.clone(), time, timer: None, answered: 0 }, phase)
     }
 
@@ -121,6 +125,11 @@ impl<S> Timed<S> {
 impl<S> Line<S> {
     fn lock(&self) -> MutexGuard<'_, Shared<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the names of the present head were spelt, to be taken once it has been read.
+    pub(super) fn spelling(&self) -> Spelling {
+        Spelling(std::mem::take(&mut self.lock().head).freeze())
     }
 
     /// Does `act` on the stream.
@@ -143,7 +152,7 @@ impl<S: AsyncRead + Unpin> Line<S> {
 
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut shared = self.lock();
-        let Shared { stream: Some(stream), ahead } = &mut *shared else { return Poll::Pending };
+        let Shared { stream: Some(stream), ahead, .. } = &mut *shared else { return Poll::Pending };
         let mut piece = [0; 512];
         while ahead.len() < MOST_AHEAD {
             let mut read = ReadBuf::new(&mut piece);
@@ -206,6 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         if read.is_pending() {
             return self.poll_overdue(cx).map(Ok);
         }
+        self.line.lock().head.extend_from_slice(&buf.filled()[before..]);
         if buf.filled().len() > before && self.phase.get() == IDLE {
             self.phase.set(BEGUN);
             let deadline = Instant::now() + self.time;

@@ -1,8 +1,9 @@
-//! Interim answers (1xx, RFC 9110 §15.2): a proxy must pass them on, and hyper's server has no way to send one. They
-//! are put into the stream beside it, and only where it has nothing of its own half written.
+//! What hyper's server has no way to write: interim answers (1xx, RFC 9110 §15.2), which a proxy must pass on, and names of
+//! headers as the upstream spelt them. Interim answers are put into the stream beside it, and only where it has nothing of its own half
+//! written.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
@@ -10,6 +11,8 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::upstream::spelling::Spelling;
 
 /// Interim answers that wait for a client who does not read. They are hints: what goes beyond this is dropped.
 const MOST_WAITING: usize = 16 << 10;
@@ -21,6 +24,8 @@ pub(super) struct Interim(Arc<Mutex<Queue>>);
 #[derive(Debug, Default)]
 struct Queue {
     bytes: Vec<u8>,
+    /// Of the head that is written next.
+    spelling: Option<Spelling>,
     waker: Option<Waker>,
 }
 
@@ -50,6 +55,20 @@ impl Interim {
         if let Some(waker) = queue.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Has the next head's names written as `spelling` has them.
+    pub(super) fn spell(&self, spelling: Spelling) {
+        self.lock().spelling = Some(spelling);
+    }
+
+    /// What is written, if it is to be spelt anew: once, for what the stream does not take of a head at once goes as it is, and
+    /// means the same.
+    fn respelt(&self, pieces: &[IoSlice<'_>]) -> Option<Vec<u8>> {
+        let spelling = self.lock().spelling.take()?;
+        let mut head = pieces.iter().flat_map(|piece| piece.iter()).copied().collect::<Vec<u8>>();
+        spelling.apply(&mut head);
+        Some(head)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -116,17 +135,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Aside<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_aside(cx))?;
         self.between = false;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        match self.interim.respelt(&[IoSlice::new(buf)]) {
+            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+            Some(head) => Pin::new(&mut self.stream).poll_write(cx, &head),
+        }
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_aside(cx))?;
         self.between = false;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        match self.interim.respelt(bufs) {
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            Some(head) => Pin::new(&mut self.stream).poll_write(cx, &head),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -44,7 +44,7 @@ use crate::{
     dial::Stream,
     gate::Visit,
     session::{self, Arrival, House, Reply, deferral::Deferral, standing::Standing},
-    upstream::{Backend, Body},
+    upstream::{Backend, Body, spelling::Spelling},
 };
 
 pub use self::proxy::Proxy;
@@ -55,6 +55,9 @@ const MOST_HEADERS: usize = 100;
 /// For the request head, and for the TLS handshake, of a client that will be told to come back. Few stand in the doorway, and
 /// one that says nothing must not keep the others out.
 const DOORWAY_TIME: Duration = Duration::from_secs(2);
+
+/// As RFC 6455 writes them, for clients that look for them letter by letter.
+const OWN_SPELLING: &[u8] = b"Connection:\nUpgrade:\nSec-WebSocket-Accept:\nSec-WebSocket-Protocol:";
 
 /// What every connection shares, under one configuration.
 pub struct Site {
@@ -152,13 +155,17 @@ async fn answer(site: &Arc<Site>, request: Request<Incoming>, peer: Peer, phase:
 }
 
 async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let spelling = peer.line.spelling();
     let asked = site.house.config.log.requests.then(|| Asked::new(&head, peer.address.ip()));
     let examined = headers::check(&head).map(|()| upgrade::examine(&head));
     let response = match examined {
         Err(what) => bad_request(what),
         Ok(Examined::Malformed(refusal)) => refusal.into_response(),
-        Ok(Examined::WebSocket(accept)) => return socket(site, Request::from_parts(head, body), accept, peer).await,
+        Ok(Examined::WebSocket(accept)) => {
+            head.extensions.insert(spelling);
+            return socket(site, Request::from_parts(head, body), accept, peer).await;
+        }
         Ok(Examined::Plain) if !peer.place.is_seat() => Refusal::too_many().into_response(),
         Ok(Examined::Plain) => {
             let request = Request::from_parts(head, body);
@@ -186,7 +193,7 @@ async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: Header
     headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
     upgrade::ask(&mut head.headers);
     head.uri = origin_form(&head.uri);
-    let Peer { address, place, line, .. } = peer;
+    let Peer { address, place, line, interim, .. } = peer;
     let arrival = Arrival { request: head, accept, early, route, peer: address, place, at: Instant::now() };
     let (sender, reply) = oneshot::channel();
     site.tasks.spawn(session::run(Arc::clone(&site.house), arrival, sender, raw(client)));
@@ -196,8 +203,14 @@ async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: Header
         () = line.ended() => return bad_request("the client's stream ended"),
     };
     match reply {
-        Ok(Reply::Early { accept, subprotocol, standing }) => switching(accept, subprotocol, standing),
-        Ok(Reply::Switch(head)) => relayed(*head),
+        Ok(Reply::Early { accept, subprotocol, standing }) => {
+            interim.spell(Spelling(OWN_SPELLING.into()));
+            switching(accept, subprotocol, standing)
+        }
+        Ok(Reply::Switch(mut head)) => {
+            head.extensions.remove().into_iter().for_each(|spelling| interim.spell(spelling));
+            relayed(*head)
+        }
         Ok(Reply::Decline(response)) => declined(*response),
         Ok(Reply::Refuse(farewell)) => Refusal::from(farewell).into_response(),
         Err(_) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response(),

@@ -5,6 +5,8 @@ use bytes::{Buf, BytesMut};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request, response, uri::PathAndQuery};
 use httparse::{EMPTY_HEADER, Header, Status};
 
+use super::spelling::Spelling;
+
 /// A head longer than this is no answer to a handshake. Servers and clients set the bound for heads at 8 to 64 KiB.
 const LONGEST: usize = 64 << 10;
 
@@ -18,8 +20,7 @@ const REQUEST_LINE: usize = "GET  HTTP/1.1\r\n".len();
 const HEADER_LINE: usize = ": \r\n".len();
 
 /// A client's request, in memory of its own size: what hyper parsed is slices of a read buffer, 8 KiB that a single header
-/// keeps alive, and ten thousand waiting clients would keep ten thousand of them. Names of headers are in lower case,
-/// which means the same (RFC 9110 §5.1).
+/// keeps alive, and ten thousand waiting clients would keep ten thousand of them.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     /// All but the offer and the empty line at the end.
@@ -29,7 +30,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The handshake that `request` asks for.
+    /// The handshake that `request` asks for, its names spelt as its [`Spelling`] has them.
     #[must_use]
     pub fn of(request: &request::Parts) -> Self {
         let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -44,6 +45,10 @@ impl Handshake {
             for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 to.extend_from_slice(piece);
             }
+        }
+        if let Some(spelling) = request.extensions.get::<Spelling>() {
+            spelling.apply(&mut head);
+            spelling.apply(&mut offer);
         }
         Self { head: head.into(), offer: offer.into() }
     }
@@ -76,7 +81,7 @@ impl Handshake {
 pub(super) enum Heard {
     /// Part of a head.
     Part,
-    /// A 101 of HTTP/1.1, taken out of the bytes.
+    /// A 101 of HTTP/1.1, taken out of the bytes, with its [`Spelling`].
     Switch(Box<response::Parts>),
     /// Anything else.
     Other,
@@ -92,8 +97,8 @@ pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
         match (parsed, answer.version, answer.code) {
             (Ok(Status::Partial), ..) if bytes.len() < LONGEST => return Heard::Part,
             (Ok(Status::Complete(length)), Some(1), Some(101)) => {
-                let Some(head) = switching(answer.headers) else { return Heard::Other };
-                bytes.advance(length);
+                let Some(mut head) = switching(answer.headers) else { return Heard::Other };
+                head.extensions.insert(Spelling(bytes.split_to(length).freeze()));
                 return Heard::Switch(Box::new(head));
             }
             (Ok(Status::Complete(length)), Some(1), Some(100 | 102..=199)) => bytes.advance(length),
@@ -146,6 +151,16 @@ mod tests {
     }
 
     #[test]
+    fn names_go_out_as_they_are_spelt() {
+        let mut request = request();
+        request.extensions.insert(Spelling("Host: a\r\nX-NAME: 1\r\nSec-WebSocket-EXTENSIONS: one\r\n".into()));
+        let sent = String::from_utf8_lossy(&Handshake::of(&request).bytes()).into_owned();
+        for line in ["\r\nHost: a\r\n", "\r\nX-NAME: caf", "\r\nSec-WebSocket-EXTENSIONS: two\r\n"] {
+            assert!(sent.contains(line), "{sent}");
+        }
+    }
+
+    #[test]
     fn a_101_is_heard_once_it_is_whole_and_what_follows_is_left() {
         for length in 0..SWITCH.len() {
             let mut bytes = BytesMut::from(&SWITCH.as_bytes()[..length]);
@@ -154,6 +169,7 @@ mod tests {
         }
         let (Heard::Switch(head), rest) = heard(&format!("{SWITCH}\u{1}HTTP")) else { panic!("no 101") };
         assert_eq!((head.status, &rest[..]), (StatusCode::SWITCHING_PROTOCOLS, &b"\x01HTTP"[..]));
+        assert_eq!(head.extensions.get::<Spelling>().unwrap().0, SWITCH);
         let names: Vec<_> = head.headers.get_all("x-name").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(
             (names, &head.headers["upgrade"]),

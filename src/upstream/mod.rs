@@ -1,13 +1,14 @@
 //! The backend's side of a session: one dial, one handshake, verified before a byte passes.
 //!
 //! `handshake` is what is sent and what comes back, `retold` hands an answer that is no 101 to hyper, `retry` says whether a
-//! failed dial may be tried again.
+//! failed dial may be tried again, `spelling` keeps the names of headers as they came.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod handshake;
 mod retold;
 pub mod retry;
+pub mod spelling;
 
 use std::{future::Future, io, time::Duration};
 

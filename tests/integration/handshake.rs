@@ -64,6 +64,22 @@ async fn header_names_keep_their_case_on_both_ways() {
 }
 
 #[tokio::test]
+async fn header_names_keep_their_case_while_they_wait() {
+    let mut upstream = Upstream::start().await;
+    let gate = Setup::shut(upstream.address).start().await;
+    let mut client = gate.client().await;
+    let answer = client.upgrade("/ws", &[("x-LOWER-and-UPPER", "1"), ("COOKIE", "a=1")]).await;
+    for name in ["Connection", "Upgrade", "Sec-WebSocket-Accept"] {
+        assert!(answer.names().contains(&name), "{name} is not in {:?}", answer.names());
+    }
+    gate.open().await;
+    let request = upstream.dialed().await.accept(&[]).await;
+    for name in ["Host", "x-LOWER-and-UPPER", "COOKIE", "Sec-WebSocket-Key", "Sec-WebSocket-Version"] {
+        assert!(request.names().contains(&name), "{name} is not in {:?}", request.names());
+    }
+}
+
+#[tokio::test]
 async fn the_upstream_is_told_who_asks() {
     let mut upstream = Upstream::start().await;
     let gate = Setup::open(upstream.address).start().await;

@@ -25,7 +25,7 @@ const TIERS: [&[&str]; 8] = [
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 39] = [
+const PURE: [&str; 40] = [
     "admin/order",
     "cli/doctor/case",
     "cli/doctor/finding",
@@ -65,6 +65,7 @@ const PURE: [&str; 39] = [
     "telemetry/trace",
     "upstream/handshake",
     "upstream/retry",
+    "upstream/spelling",
 ];
 
 /// A directory that is pure as a whole.
