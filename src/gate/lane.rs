@@ -58,6 +58,12 @@ impl Lane {
         self.keeper().verdict()
     }
 
+    /// Whether a drain is all that keeps anybody from passing.
+    #[must_use]
+    pub fn would_pass(&self) -> bool {
+        self.gate.judged(self.place).is_open()
+    }
+
     /// Every change of the verdict from here on; the present one counts as seen.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Verdict> {

@@ -224,6 +224,12 @@ impl Gate {
         });
     }
 
+    /// What would be said of the lane at `place`, were it not for the drain.
+    fn judged(&self, place: usize) -> Verdict {
+        let board = self.inner.board();
+        under(board.hands[place].as_ref(), board.fold.judged(&self.inner.lanes[place].needs))
+    }
+
     /// The gate and every check at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -269,11 +275,7 @@ impl Inner {
         let Board { fold, said, hands, .. } = board;
         let mut changed = false;
         for ((lane, said), laid) in self.lanes.iter().zip(said).zip(hands) {
-            let seen = fold.verdict(&lane.needs);
-            let verdict = match laid {
-                Some(laid) => laid.hand.over(seen),
-                None => seen,
-            };
+            let verdict = under(laid.as_ref(), fold.verdict(&lane.needs));
             if verdict != lane.verdict() {
                 let (before, at) = (lane.verdict().label(), Instant::now());
                 let is_in_force = !self.visits.is_retired();
@@ -345,5 +347,13 @@ impl Watched {
         let asked = self.asked.load(Ordering::Relaxed);
         let stale = Duration::from_millis(age.saturating_sub(asked)) > self.stale_after;
         stale && self.asked.compare_exchange(asked, age, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// What is said where `laid` is the hand on a lane and the checks say `seen`.
+fn under(laid: Option<&Laid>, seen: Verdict) -> Verdict {
+    match laid {
+        Some(laid) => laid.hand.over(seen),
+        None => seen,
     }
 }

@@ -69,9 +69,12 @@ impl Fold {
     /// What follows for a route that needs these checks.
     #[must_use]
     pub fn verdict(&self, needs: &[usize]) -> Verdict {
-        if self.draining {
-            return Verdict::Draining;
-        }
+        if self.draining { Verdict::Draining } else { self.judged(needs) }
+    }
+
+    /// The same, were it not for the drain.
+    #[must_use]
+    pub fn judged(&self, needs: &[usize]) -> Verdict {
         let blockers = self.failing(needs, |role| role != Role::Optional);
         if !blockers.is_empty() {
             return Verdict::Shut { blockers };

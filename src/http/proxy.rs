@@ -178,10 +178,12 @@ async fn wait<U>(
         WaitFor::All => house.gate.lane(route),
     };
     let mut verdict = lane.subscribe();
-    match &*verdict.borrow_and_update() {
-        passing @ (Verdict::Open | Verdict::Degraded { .. }) => return Ok(Standing::passing(passing)),
-        // What comes over a connection that is still there is passed on as long as the backend takes it.
-        Verdict::Draining => return Ok(None),
+    let present = verdict.borrow_and_update().clone();
+    match present {
+        Verdict::Open | Verdict::Degraded { .. } => return Ok(Standing::passing(&present)),
+        // A backend that is ready answers what still comes; one that is not will not become it here.
+        Verdict::Draining if when_shut == WhenShut::Pass || lane.would_pass() => return Ok(None),
+        Verdict::Draining => return Err(busy("restarting")),
         Verdict::Shut { .. } => {}
     }
     match when_shut {

@@ -169,6 +169,35 @@ async fn a_request_under_way_is_answered_and_idle_connections_do_not_hold_the_dr
 }
 
 #[tokio::test]
+async fn a_plain_request_that_comes_in_a_drain_passes_to_a_backend_that_is_ready_and_to_no_other() {
+    let request = head("GET / HTTP/1.1", &[("Host", "example.org")]);
+    let mut ready = Drained::start(true).await;
+    let _session = ready.join().await;
+    ready.signal("TERM").await;
+    let mut client = ready.process.client().await;
+    client.send(request.clone()).await;
+    let mut backend = ready.upstream.dialed().await;
+    backend.head().await;
+    backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(client.response().await.text(), "ok");
+
+    let mut starting = Drained::start_with(false, TIMEOUT * 4).await;
+    // Each is told at a random moment of the first half, so that one is there long enough.
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut client = starting.process.client().await;
+        client.upgrade("/ws", &[]).await;
+        held.push(client);
+    }
+    starting.signal("TERM").await;
+    let mut client = starting.process.client().await;
+    client.send(request).await;
+    let response = client.response().await;
+    assert_eq!((response.status(), response.head.get("retry-after").is_some()), (503, true), "{}", response.text());
+    assert!(response.text().contains("restarting"), "{}", response.text());
+}
+
+#[tokio::test]
 async fn an_idle_process_ends_at_once() {
     for signal in ["TERM", "INT"] {
         let health = Health::start(true).await;
