@@ -8,12 +8,9 @@ use tracing::Level;
 use crate::telemetry::{
     floods::{Floods, REQUEST},
     millis,
-    request::HttpRequest,
+    request::{HttpRequest, shown},
     trace::Trace,
 };
-
-/// Most of a path that is logged; as much as of a session's.
-const SHOWN_PATH: usize = 256;
 
 /// What the line says of a request, kept until it is answered.
 #[derive(Debug)]
@@ -29,8 +26,7 @@ pub(super) struct Asked {
 impl Asked {
     /// A request that was just read.
     pub(super) fn new(head: &request::Parts, peer: IpAddr) -> Self {
-        let path = head.uri.path();
-        let path = path[..path.floor_char_boundary(SHOWN_PATH)].to_owned();
+        let path = shown(head.uri.path()).to_owned();
         let (method, trace) = (head.method.clone(), Trace::of(&head.headers));
         Self { method, path, version: head.version, peer, trace, began: Instant::now() }
     }

@@ -1,6 +1,6 @@
 //! What hyper's server has no way to write: interim answers (1xx, RFC 9110 §15.2), which a proxy must pass on, and names of
-//! headers as the upstream spelt them. Interim answers are put into the stream beside it, and only where it has nothing of its own half
-//! written.
+//! headers as the upstream spelt them. Interim answers are put into the stream beside it, and only where it has nothing of
+//! its own half written.
 
 use std::{
     io::{self, IoSlice},

@@ -1,8 +1,9 @@
 //! One client connection: its requests, told apart into WebSockets, which become sessions, and the rest, which is
 //! proxied.
 //!
-//! `headers`, `upgrade` and `refuse` are the rules; `asked` is the line on a plain request, `head` bounds the time for a request head, `interim` lets 1xx answers
-//! through, `body` is bodies on their way, `proxy` is plain HTTP.
+//! `headers`, `upgrade` and `refuse` are the rules; `asked` is the line on a plain request, `head` bounds the time for a
+//! request head and remembers how its names were spelt, `interim` lets 1xx answers through and names as they were spelt,
+//! `body` is bodies on their way, `proxy` is plain HTTP.
 
 mod asked;
 mod body;
@@ -44,13 +45,10 @@ use crate::{
     dial::Stream,
     gate::Visit,
     session::{self, Arrival, House, Reply, deferral::Deferral, standing::Standing},
-    upstream::{Backend, Body, spelling::Spelling},
+    upstream::{Backend, Body, handshake::MOST_HEADERS, spelling::Spelling},
 };
 
 pub use self::proxy::Proxy;
-
-/// Most headers of a request: hyper's own default, named because the size limit alone would let 10,000 short ones by.
-const MOST_HEADERS: usize = 100;
 
 /// For the request head, and for the TLS handshake, of a client that will be told to come back. Few stand in the doorway, and
 /// one that says nothing must not keep the others out.

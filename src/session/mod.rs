@@ -1,10 +1,11 @@
 //! One client WebSocket from arrival to outcome.
 //!
 //! `state` decides on each `event`, `drive` and its `steps` obey, `passage` is what is left once the streams are
-//! joined, `books` keeps the record, `client` is the accepted client while it is held, and `outbox` what it has to take; `listening` is the session whose
-//! upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
+//! joined, `books` keeps the record, `client` is the accepted client while it is held, and `outbox` what it has to take;
+//! `listening` is the session whose upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
 //! `registry` lets others look, `deferral` says why a client was not accepted early, `gating` for whom the gate counts,
-//! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what its messages say, and `telling` when.
+//! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what
+//! its messages say, and `telling` when.
 
 mod books;
 mod client;

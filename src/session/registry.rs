@@ -12,13 +12,10 @@ use std::{
 };
 
 use super::{deferral::Deferral, state::State};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{metrics::Metrics, request::shown};
 
 /// Ended sessions that can still be asked about. Enough for the last minutes of a small incident, under 100 KiB.
 const REMEMBERED: usize = 256;
-
-/// Most of a path that is remembered and logged. Longer ones are a client's whim, and 10,000 of them would be a flood.
-const SHOWN_PATH: usize = 256;
 
 /// Steps that a timeline makes room for at a time: one that waits has two, one that is open and never waited has four.
 const STEPS: usize = 2;
@@ -120,7 +117,7 @@ impl Registry {
     pub fn enter(self: &Arc<Self>, path: &str, peer: SocketAddr, arrived: Instant, first: &'static str) -> Entry {
         let record = Arc::new(Record {
             id: self.next.fetch_add(1, Ordering::Relaxed),
-            path: path[..path.floor_char_boundary(SHOWN_PATH)].into(),
+            path: shown(path).into(),
             peer,
             arrived,
             arrived_at: SystemTime::now(),

@@ -22,6 +22,15 @@ pub struct HttpRequest<'r> {
     pub version: Version,
 }
 
+/// Most of a path that is remembered and logged. Longer ones are a client's whim, and 10,000 of them would be a flood.
+const SHOWN_PATH: usize = 256;
+
+/// As much of `path` as is remembered and logged.
+#[must_use]
+pub fn shown(path: &str) -> &str {
+    &path[..path.floor_char_boundary(SHOWN_PATH)]
+}
+
 impl HttpRequest<'_> {
     /// The object.
     #[must_use]

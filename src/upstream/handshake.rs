@@ -10,8 +10,9 @@ use super::spelling::Spelling;
 /// A head longer than this is no answer to a handshake. Servers and clients set the bound for heads at 8 to 64 KiB.
 const LONGEST: usize = 64 << 10;
 
-/// Most headers of an answer, as of a request.
-const MOST_HEADERS: usize = 100;
+/// Most headers of a request, and of its answer: hyper's own default, named because a limit of size alone would let 10,000
+/// short ones by.
+pub const MOST_HEADERS: usize = 100;
 
 /// `GET` before the target, the version after it.
 const REQUEST_LINE: usize = "GET  HTTP/1.1\r\n".len();
