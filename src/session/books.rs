@@ -1,9 +1,11 @@
 //! What a session leaves behind: a line per transition, its timeline, its ledger.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{StatusCode, Version};
-use tokio::time::Instant;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
@@ -50,28 +52,27 @@ impl<U> Books<U> {
         self.entry.iter().for_each(|entry| entry.waits(waits));
     }
 
-    /// Notes the way from `before` to where `machine` stands.
-    pub(super) fn note(&mut self, before: State, machine: &Machine) {
+    /// Notes the way from `before` to where `machine` stands `now`.
+    pub(super) fn note(&mut self, before: State, machine: &Machine, now: Instant) {
         let after = machine.state();
         if after == before {
             return;
         }
         let reason = std::mem::take(&mut self.reason);
         match after {
-            State::Done(outcome) => self.note_end(before, outcome, &reason, machine.is_accepted()),
+            State::Done(outcome) => self.note_end(before, outcome, &reason, machine.is_accepted(), now),
             State::Arrived
             | State::Held
             | State::Dialing
             | State::Confirming
             | State::Replaying
             | State::Open
-            | State::Closing(_) => self.note_step(before, after, &reason),
+            | State::Closing(_) => self.note_step(before, after, &reason, now),
         }
     }
 
-    fn note_step(&self, before: State, after: State, reason: &str) {
+    fn note_step(&self, before: State, after: State, reason: &str, now: Instant) {
         let (from, to) = (before.label(), after.label());
-        let now = Instant::now().into_std();
         let spent_ms = millis(self.entry.as_ref().map_or(Duration::ZERO, |entry| entry.step(to, reason, now)));
         if self.house.floods.admits(to, Level::INFO, now) {
             let line = || tracing::info!(session = self.seq, from, to, reason, spent_ms, "session {to}");
@@ -79,9 +80,8 @@ impl<U> Books<U> {
         }
     }
 
-    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str, is_accepted: bool) {
+    fn note_end(&mut self, before: State, outcome: Outcome, reason: &str, is_accepted: bool, now: Instant) {
         let (session, from, to) = (self.seq, before.label(), outcome.label());
-        let now = Instant::now().into_std();
         let Some(entry) = self.entry.take() else { return };
         self.count_observed(outcome);
         let path = entry.path().to_owned();

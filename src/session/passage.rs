@@ -43,8 +43,8 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
             loop {
                 let input = tokio::select! {
                     biased;
-                    () = self.books.house.drain.cut_turn(self.books.seq), if !self.cut_seen => Input::CutDue,
                     event = self.splice.next() => self.spliced(event),
+                    () = self.books.house.drain.cut_turn(self.books.seq), if !self.cut_seen => Input::CutDue,
                 };
                 self.cut_seen |= input == Input::CutDue;
                 self.handle(input);
@@ -84,9 +84,9 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
     }
 
     fn handle(&mut self, input: Input) {
-        let before = self.machine.state();
-        let action = self.machine.handle(input, tokio::time::Instant::now().into_std());
-        self.books.note(before, &self.machine);
+        let (before, now) = (self.machine.state(), tokio::time::Instant::now().into_std());
+        let action = self.machine.handle(input, now);
+        self.books.note(before, &self.machine, now);
         // Nothing else is asked of joined streams: they part by their own rules.
         if action == Action::Cut {
             self.splice.cut();

@@ -95,13 +95,12 @@ impl Metrics {
 
     /// A session went into `state`.
     pub fn session_entered(&self, state: &'static str) {
-        self.states.sessions(state).inc();
+        self.states.entered(state);
     }
 
     /// A session left `state` after `spent`.
     pub fn session_left(&self, state: &'static str, spent: Duration) {
-        self.states.sessions(state).dec();
-        self.states.spent(state).observe(spent.as_secs_f64());
+        self.states.left(state, spent.as_secs_f64());
     }
 
     /// Living sessions by state, in the order of [`STATES`].

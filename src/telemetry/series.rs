@@ -111,13 +111,23 @@ impl States {
         self.known.iter().find(|known| known.name == state)
     }
 
-    /// A state outside [`STATES`] is looked up: slower, and never lost.
-    pub(super) fn sessions(&self, state: &str) -> IntGauge {
-        self.known(state).map_or_else(|| self.sessions.with_label_values(&[state]), |known| known.sessions.clone())
+    /// A session came to `state`. One outside [`STATES`] is looked up: slower, and never lost.
+    pub(super) fn entered(&self, state: &str) {
+        match self.known(state) {
+            Some(known) => known.sessions.inc(),
+            None => self.sessions.with_label_values(&[state]).inc(),
+        }
     }
 
-    pub(super) fn spent(&self, state: &str) -> Histogram {
-        self.known(state).map_or_else(|| self.spent.with_label_values(&[state]), |known| known.spent.clone())
+    /// A session left `state` after so many seconds.
+    pub(super) fn left(&self, state: &str, spent: f64) {
+        if let Some(known) = self.known(state) {
+            known.sessions.dec();
+            known.spent.observe(spent);
+            return;
+        }
+        self.sessions.with_label_values(&[state]).dec();
+        self.spent.with_label_values(&[state]).observe(spent);
     }
 }
 
