@@ -2,14 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, request};
 
 pub(crate) use super::head::fuzz::ahead;
 use super::{
     headers::{check, forward, strip_hop_by_hop},
-    upgrade::{Examined, early, examine},
+    upgrade::{Examined, early, examine, read},
 };
-use crate::config::{Accept, AllowedOrigins, Config, Environment};
+use crate::{
+    config::{Accept, AllowedOrigins, Config, Environment},
+    upstream::handshake::{MOST_HEADERS, write_line},
+};
 
 /// RFC 9110 §7.6.1, and what clients send that it has no more.
 const HOP_BY_HOP: [&str; 8] = [
@@ -56,6 +60,10 @@ pub(crate) fn handshake(data: &[u8]) {
         && lines("content-length").first().is_none_or(|length| length == b"0")
         && one("sec-websocket-version").as_deref() == Some(b"13")
         && one("sec-websocket-key").is_some_and(|key| is_key(&key));
+    if let Some(written) = written(&request) {
+        let is_whole = is_websocket && is_good && lines("content-length").is_empty() && check(&request).is_ok();
+        assert_eq!(read(&written, written.len()).is_some(), is_whole, "{request:?}");
+    }
     match examine(&request) {
         Examined::Plain => assert!(!is_websocket),
         Examined::WebSocket(_) => assert!(is_websocket && is_good, "{request:?}"),
@@ -107,6 +115,16 @@ pub(crate) fn forwarding(data: &[u8]) {
     forward(&mut request.headers, CLIENT.into(), false);
     let chain = lines(&request.headers, "x-forwarded-for").concat();
     assert!(chain.ends_with(b"10.0.0.7") && !lines(&request.headers, "x-forwarded-proto").is_empty());
+}
+
+/// As a client would write it. None where a parser counts what the map does not.
+fn written(request: &request::Parts) -> Option<Bytes> {
+    let mut text = format!("{} / {:?}\r\n", request.method, request.version).into_bytes();
+    for (name, value) in &request.headers {
+        write_line(&mut text, name.as_str().as_bytes(), value.as_bytes());
+    }
+    text.extend(b"\r\n");
+    (request.headers.len() <= MOST_HEADERS).then_some(text.into())
 }
 
 /// A host without its port.

@@ -114,8 +114,15 @@ impl<S> Timed<S> {
         self.line.clone()
     }
 
+    /// Has `bytes`, which were read, read again.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        let mut shared = self.line.lock();
+        shared.head.clear();
+        shared.ahead.splice(..0, bytes.iter().copied());
+    }
+
     /// The stream itself, and what was read of it while it was watched. None if it was handed over before.
-    pub(super) fn into_inner(self) -> Option<(S, Vec<u8>)> {
+    pub(super) fn hand_over(&mut self) -> Option<(S, Vec<u8>)> {
         let mut shared = self.line.lock();
         let stream = shared.stream.take()?;
         Some((stream, std::mem::take(&mut shared.ahead)))
@@ -129,7 +136,7 @@ impl<S> Line<S> {
 
     /// How the names of the present head were spelt, to be taken once it has been read.
     pub(super) fn spelling(&self) -> Spelling {
-        Spelling(std::mem::take(&mut self.lock().head).freeze())
+        Spelling::of(std::mem::take(&mut self.lock().head).freeze())
     }
 
     /// Does `act` on the stream.
@@ -343,18 +350,18 @@ mod tests {
         timed.read_exact(&mut first).await.unwrap();
         drop(client);
         line.ended().await;
-        let (_, rest) = timed.into_inner().unwrap();
+        let (_, rest) = timed.hand_over().unwrap();
         assert_eq!((&first, rest.as_slice()), (b"ah", b"ead, then".as_slice()));
     }
 
     #[tokio::test]
     async fn a_client_that_sends_too_much_ahead_is_watched_no_more() {
         let (mut client, server) = duplex(MOST_AHEAD * 4);
-        let (timed, _phase) = Timed::new(server, TIME);
+        let (mut timed, _phase) = Timed::new(server, TIME);
         client.write_all(&[7; MOST_AHEAD * 3]).await.unwrap();
         drop(client);
         assert!(futures_util::poll!(std::pin::pin!(timed.line().ended())).is_pending());
-        let (mut stream, mut ahead) = timed.into_inner().unwrap();
+        let (mut stream, mut ahead) = timed.hand_over().unwrap();
         stream.read_to_end(&mut ahead).await.unwrap();
         assert_eq!(ahead, [7; MOST_AHEAD * 3]);
     }

@@ -4,7 +4,7 @@ use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request, uri::Authority};
 
-use crate::upstream::{has_token, tokens};
+use crate::upstream::{handshake::Line, has_token, tokens};
 
 /// Headers that concern one connection only, beside those that Connection names.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -28,9 +28,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Removes what concerns one connection only. `TE: trailers` stays, for trailers are passed on.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let takes_trailers = has_token(headers, header::TE, "trailers");
-    let named = tokens(headers, header::CONNECTION).filter_map(|name| HeaderName::try_from(name).ok());
-    let named: Vec<HeaderName> = named.filter(|name| !HOP_BY_HOP.contains(name) && !is_end_to_end(name)).collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    for name in named(headers).iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
     if takes_trailers {
@@ -38,31 +36,47 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// All headers but those that concern one connection only.
+pub(super) fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = Line<'_>> {
+    let named = named(headers);
+    headers.iter().filter(move |(name, _)| !HOP_BY_HOP.contains(name) && !named.contains(name))
+}
+
+/// What Connection names beside those.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let named = tokens(headers, header::CONNECTION).filter_map(|name| HeaderName::try_from(name).ok());
+    named.filter(|name| !HOP_BY_HOP.contains(name) && !is_end_to_end(name)).collect()
+}
+
 /// What a client may not have removed by naming it in Connection: whom the request is for, and what outer proxies saw.
 fn is_end_to_end(name: &HeaderName) -> bool {
     name == header::HOST || name.as_str().starts_with("x-forwarded-")
 }
 
-/// Says on whose behalf a request comes: the client's address is appended to X-Forwarded-For; X-Forwarded-Proto and
-/// X-Forwarded-Host are set where nobody in front of readygate has, for whoever did saw the client itself.
+/// Says on whose behalf a request comes.
 pub(super) fn forward(headers: &mut HeaderMap, client: IpAddr, secure: bool) {
+    for (name, value) in forwarding(headers, client, secure) {
+        headers.insert(name, value);
+    }
+}
+
+/// What says on whose behalf a request with these `headers` comes, to be set in them: the client's address is appended to
+/// X-Forwarded-For; X-Forwarded-Proto and X-Forwarded-Host are set where nobody in front of readygate has, for whoever did
+/// saw the client itself.
+pub(super) fn forwarding(headers: &HeaderMap, client: IpAddr, secure: bool) -> Vec<(HeaderName, HeaderValue)> {
     let mut chain = String::with_capacity(LONGEST_ADDRESS);
     for before in headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
         chain.extend([before, ", "]);
     }
     // A string takes whatever is written.
     let _ = write!(chain, "{}", client.to_canonical());
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(FORWARDED_FOR, chain);
-    }
-    if !headers.contains_key(&FORWARDED_PROTO) {
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
-    }
-    if let Some(host) = headers.get(header::HOST).cloned()
-        && !headers.contains_key(&FORWARDED_HOST)
-    {
-        headers.insert(FORWARDED_HOST, host);
-    }
+    let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
+    let wanted = [
+        (FORWARDED_FOR, HeaderValue::try_from(chain).ok()),
+        (FORWARDED_PROTO, Some(scheme).filter(|_| !headers.contains_key(&FORWARDED_PROTO))),
+        (FORWARDED_HOST, headers.get(header::HOST).cloned().filter(|_| !headers.contains_key(&FORWARDED_HOST))),
+    ];
+    wanted.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Refuses what two servers could read in two ways.

@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::upstream::spelling::Spelling;
+use crate::upstream::{handshake::write_line, spelling::Spelling};
 
 /// Interim answers that wait for a client who does not read. They are hints: what goes beyond this is dropped.
 const MOST_WAITING: usize = 16 << 10;
@@ -45,8 +45,7 @@ impl Interim {
         if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
-        let mut head = Vec::new();
-        write_head(&mut head, status, headers);
+        let head = head(status, headers);
         let mut queue = self.lock();
         if queue.bytes.len() + head.len() > MOST_WAITING {
             return;
@@ -76,16 +75,14 @@ impl Interim {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
-    let reason = status.canonical_reason().unwrap_or_default();
-    out.extend(format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).as_bytes());
-    for (name, value) in headers {
-        out.extend(name.as_str().as_bytes());
-        out.extend(b": ");
-        out.extend(value.as_bytes());
-        out.extend(b"\r\n");
+fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::new();
+    for piece in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"] {
+        out.extend_from_slice(piece.as_bytes());
     }
-    out.extend(b"\r\n");
+    headers.iter().for_each(|(name, value)| write_line(&mut out, name.as_str().as_bytes(), value.as_bytes()));
+    out.extend_from_slice(b"\r\n");
+    out
 }
 
 impl<S> Aside<S> {

@@ -1,12 +1,14 @@
 //! One client connection: its requests, told apart into WebSockets, which become sessions, and the rest, which is
 //! proxied.
 //!
+//! `doorstep` hears a connection's first words and `socket` answers handshakes; all other requests are read by hyper.
 //! `headers`, `upgrade` and `refuse` are the rules; `asked` is the line on a plain request, `head` bounds the time for a
 //! request head and remembers how its names were spelt, `interim` lets 1xx answers through and names as they were spelt,
 //! `body` is bodies on their way, `proxy` is plain HTTP.
 
 mod asked;
 mod body;
+mod doorstep;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod head;
@@ -14,38 +16,43 @@ mod headers;
 mod interim;
 mod proxy;
 mod refuse;
+mod socket;
 mod upgrade;
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     net::SocketAddr,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header, response};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use self::{
     asked::Asked,
     body::Noted,
+    doorstep::{Knock, Ready},
     head::{Line, Phase, Timed},
     interim::{Aside, Interim},
     refuse::Refusal,
-    upgrade::Examined,
+    socket::Answer,
+    upgrade::{Examined, Opening},
 };
 use crate::{
     descriptors::Place,
     dial::Stream,
     gate::Visit,
-    session::{self, Arrival, House, Reply, deferral::Deferral, standing::Standing},
-    upstream::{Backend, Body, handshake::MOST_HEADERS, spelling::Spelling},
+    session::{House, outcome::Outcome},
+    upstream::{Backend, Body, handshake::MOST_HEADERS},
 };
 
 pub use self::proxy::Proxy;
@@ -53,9 +60,6 @@ pub use self::proxy::Proxy;
 /// For the request head, and for the TLS handshake, of a client that will be told to come back. Few stand in the doorway, and
 /// one that says nothing must not keep the others out.
 const DOORWAY_TIME: Duration = Duration::from_secs(2);
-
-/// As RFC 6455 writes them, for clients that look for them letter by letter.
-const OWN_SPELLING: &[u8] = b"Connection:\nUpgrade:\nSec-WebSocket-Accept:\nSec-WebSocket-Protocol:";
 
 /// What every connection shares, under one configuration.
 pub struct Site {
@@ -82,6 +86,9 @@ struct Peer {
     line: Line<Aside<Stream>>,
 }
 
+/// A session that is under way.
+pub type Session = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
 /// Time for the head of a request, and for the TLS handshake before it.
 #[must_use]
 pub fn head_time(site: &Site, place: &Place) -> Duration {
@@ -89,37 +96,66 @@ pub fn head_time(site: &Site, place: &Place) -> Duration {
     if place.is_seat() { time } else { time.min(DOORWAY_TIME) }
 }
 
-/// Serves one connection until it ends, or until it is idle in a drain.
-pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr, place: Place) {
-    let site = Arc::clone(&sites.borrow());
-    let server = &site.house.config.server;
+/// Serves one connection until it ends, or until it is idle in a drain, or has become the session that is given back: it
+/// is to be run in its place.
+pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr, place: Place) -> Option<Session> {
+    let (time, drain) = {
+        let site = sites.borrow();
+        (head_time(&site, &place), site.house.drain.clone())
+    };
     let secure = matches!(stream, Stream::Tls(_));
     let (aside, interim) = Aside::new(stream);
-    let (timed, phase) = Timed::new(aside, head_time(&site, &place));
-    let is_seated = place.is_seat();
+    let (mut timed, phase) = Timed::new(aside, time);
     let peer = Peer { address, place, secure, interim, line: timed.line() };
-    let drain = site.house.drain.clone();
     // A connection that comes during the drain has a request to be refused; it must be read first.
     let is_late = drain.has_begun();
+    let ready = match is_late {
+        true => None,
+        false => match doorstep::knock(&sites, &mut timed, &phase, &peer).await {
+            Knock::Switched(session) => return session,
+            Knock::Unread => None,
+            Knock::Refused(ready) => Some(ready),
+        },
+    };
+    // Boxed, for a connection that was answered should not have room for what hyper needs.
+    Box::pin(serve_requests(sites, timed, phase, peer, ready, is_late)).await;
+    None
+}
+
+/// Serves the requests of a connection by hyper; the first is answered with what is `ready`.
+async fn serve_requests(
+    sites: Sites,
+    timed: Timed<Aside<Stream>>,
+    phase: Phase,
+    peer: Peer,
+    ready: Option<Ready>,
+    is_late: bool,
+) {
+    let (header_bytes, drain) = {
+        let house = &sites.borrow().house;
+        (house.config.server.header_bytes, house.drain.clone())
+    };
+    let address = peer.address;
     let mut builder = http1::Builder::new();
     builder
-        .max_header_size(server.header_bytes)
+        .max_header_size(header_bytes)
         .max_headers(MOST_HEADERS)
         .preserve_header_case(true)
-        .keep_alive(!is_late && is_seated);
-    // An idle connection keeps no configuration alive.
-    drop(site);
+        .keep_alive(!is_late && peer.place.is_seat());
+    let ready = Cell::new(ready);
     let service = service_fn(move |request| {
-        let ((site, visit), phase, peer) = (enter(&sites), phase.clone(), peer.clone());
+        let ((site, visit), phase, peer, ready) = (enter(&sites), phase.clone(), peer.clone(), ready.take());
         async move {
-            let response = answer(&site, request, peer, phase).await;
+            let response = answer(&site, request, peer, phase, ready).await;
             drop(visit);
             Ok::<_, Infallible>(response)
         }
     });
     let connection = builder.serve_connection(TokioIo::new(timed), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    // What was put back is read first: whoever has sent a request is answered, also in a drain.
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = drain.begun(), if !is_late => {
             connection.as_mut().graceful_shutdown();
@@ -141,10 +177,21 @@ fn enter(sites: &Sites) -> (Arc<Site>, Visit) {
     }
 }
 
-async fn answer(site: &Arc<Site>, request: Request<Incoming>, peer: Peer, phase: Phase) -> Response<Body> {
+async fn answer(
+    site: &Arc<Site>,
+    request: Request<Incoming>,
+    peer: Peer,
+    phase: Phase,
+    ready: Option<Ready>,
+) -> Response<Body> {
     phase.begin();
-    let began = Instant::now();
-    let response = route(site, request, peer).await;
+    let (response, began) = match ready {
+        Some(Ready { response, began }) => (response, began),
+        None => {
+            let began = Instant::now();
+            (route(site, request, peer).await, began)
+        }
+    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
@@ -153,16 +200,14 @@ async fn answer(site: &Arc<Site>, request: Request<Incoming>, peer: Peer, phase:
 }
 
 async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-    let (mut head, body) = request.into_parts();
-    let spelling = peer.line.spelling();
+    let (head, body) = request.into_parts();
     let asked = site.house.config.log.requests.then(|| Asked::new(&head, peer.address.ip()));
     let examined = headers::check(&head).map(|()| upgrade::examine(&head));
     let response = match examined {
         Err(what) => bad_request(what),
         Ok(Examined::Malformed(refusal)) => refusal.into_response(),
         Ok(Examined::WebSocket(accept)) => {
-            head.extensions.insert(spelling);
-            return socket(site, Request::from_parts(head, body), accept, peer).await;
+            return socket(site, Request::from_parts(head, body), accept, &peer).await;
         }
         Ok(Examined::Plain) if !peer.place.is_seat() => Refusal::too_many().into_response(),
         Ok(Examined::Plain) => {
@@ -177,105 +222,31 @@ async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Resp
     response
 }
 
-/// Begins a session and answers as it says. If the client goes first, nobody waits for the reply, and the session sees
-/// that.
-async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: HeaderValue, peer: Peer) -> Response<Body> {
-    let client = hyper::upgrade::on(&mut request);
-    let (mut head, _) = request.into_parts();
-    let route = site.house.config.route_of(head.uri.path());
-    let early = match site.house.config.features.early_accept {
-        true => upgrade::early(&head, &site.house.config.routes[route].gate, peer.secure),
-        false => Err(Deferral::SwitchedOff),
-    };
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
-    upgrade::ask(&mut head.headers);
-    head.uri = origin_form(&head.uri);
-    let Peer { address, place, line, interim, .. } = peer;
-    let arrival = Arrival { request: head, accept, early, route, peer: address, place, at: Instant::now() };
-    let (sender, reply) = oneshot::channel();
-    site.tasks.spawn(session::run(Arc::clone(&site.house), arrival, sender, raw(client)));
-    let reply = tokio::select! {
-        biased;
-        reply = reply => reply,
-        () = line.ended() => return bad_request("the client's stream ended"),
-    };
-    match reply {
-        Ok(Reply::Early { accept, subprotocol, standing }) => {
-            interim.spell(Spelling(OWN_SPELLING.into()));
-            switching(accept, subprotocol, standing)
+/// As an upgrade of hyper's.
+async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: HeaderValue, peer: &Peer) -> Response<Body> {
+    let client = raw(hyper::upgrade::on(&mut request));
+    let (head, _) = request.into_parts();
+    let opening = Opening { head, spelling: peer.line.spelling(), accept };
+    let (session, reply) = socket::begin(site, opening, peer, client);
+    site.tasks.spawn(session);
+    match socket::answer(reply, peer).await {
+        Answer::Switch(head) => {
+            let (response, spelling) = socket::parsed(&head);
+            peer.interim.spell(spelling);
+            response
         }
-        Ok(Reply::Switch(mut head)) => {
-            head.extensions.remove().into_iter().for_each(|spelling| interim.spell(spelling));
-            relayed(*head)
-        }
-        Ok(Reply::Decline(response)) => declined(*response),
-        Ok(Reply::Refuse(farewell)) => Refusal::from(farewell).into_response(),
-        Err(_) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response(),
+        Answer::Refuse(response) => response,
     }
 }
 
 /// The client's stream as raw bytes, with those that came glued to its request.
 async fn raw(client: OnUpgrade) -> Option<(Stream, Bytes)> {
     let parts = client.await.ok()?.downcast::<TokioIo<Timed<Aside<Stream>>>>().ok()?;
-    let (stream, ahead) = parts.io.into_inner().into_inner()?;
+    let (stream, ahead) = parts.io.into_inner().hand_over()?;
     let early = if ahead.is_empty() { parts.read_buf } else { [parts.read_buf.as_ref(), &ahead].concat().into() };
     Some((stream.into_inner(), early))
 }
 
 fn bad_request(what: &'static str) -> Response<Body> {
     Refusal::new(StatusCode::BAD_REQUEST, what).into_response()
-}
-
-fn origin_form(uri: &http::Uri) -> http::Uri {
-    uri.path_and_query().cloned().map(http::Uri::from).unwrap_or_default()
-}
-
-fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>, standing: Standing) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    upgrade::ask(response.headers_mut());
-    response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if let Some(subprotocol) = subprotocol {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
-    }
-    standing.mark(response.headers_mut());
-    response
-}
-
-fn relayed(mut head: response::Parts) -> Response<Body> {
-    headers::strip_hop_by_hop(&mut head.headers);
-    upgrade::ask(&mut head.headers);
-    Response::from_parts(head, empty())
-}
-
-fn declined(mut response: Response<Body>) -> Response<Body> {
-    if headers::check_response(response.headers_mut()).is_err() {
-        return Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer").into_response();
-    }
-    headers::strip_hop_by_hop(response.headers_mut());
-    response
-}
-
-fn empty() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed()
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
-mod tests {
-    use super::*;
-
-    fn answer(lines: &[(&str, &str)]) -> Response<Body> {
-        let answer = lines.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
-        declined(answer.body(empty()).unwrap())
-    }
-
-    #[test]
-    fn a_declining_answer_has_one_length_or_is_not_relayed() {
-        let two = answer(&[("content-length", "40"), ("transfer-encoding", "chunked")]);
-        assert_eq!((two.status(), two.headers().len()), (StatusCode::OK, 0));
-        let coded = answer(&[("transfer-encoding", "gzip, chunked")]);
-        assert_eq!(coded.status(), StatusCode::BAD_GATEWAY);
-    }
 }

@@ -1,17 +1,24 @@
 //! The server's half of the opening handshake (RFC 6455 §4.2), and what an early accept may answer. PURE.
 
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{self, HeaderName},
     request,
 };
+use httparse::{EMPTY_HEADER, Status};
 use tungstenite::handshake::derive_accept_key;
 
-use super::refuse::Refusal;
+use super::{headers, refuse::Refusal};
 use crate::{
     config::{self, Accept, AllowedOrigins},
     session::deferral::Deferral,
-    upstream::{has_token, tokens},
+    upstream::{
+        handshake::MOST_HEADERS,
+        has_token,
+        spelling::{self, Spelling},
+        tokens,
+    },
 };
 
 /// The only version there is (RFC 6455 §4.1).
@@ -29,6 +36,44 @@ pub(super) enum Examined {
     WebSocket(HeaderValue),
     /// A handshake that breaks RFC 6455.
     Malformed(Refusal),
+}
+
+/// A request that is a good handshake.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// Its head.
+    pub(super) head: request::Parts,
+    /// How the names in it came.
+    pub(super) spelling: Spelling,
+    /// The Sec-WebSocket-Accept that answers it.
+    pub(super) accept: HeaderValue,
+}
+
+/// Reads a handshake of `most` bytes or less, and says how long it is. None where `bytes` do not begin with a whole and good
+/// one: to say what they are instead takes an HTTP server.
+#[must_use]
+pub(super) fn read(bytes: &Bytes, most: usize) -> Option<(Opening, usize)> {
+    let mut lines = [EMPTY_HEADER; MOST_HEADERS];
+    let mut request = httparse::Request::new(&mut lines);
+    let Ok(Status::Complete(length)) = request.parse(bytes) else { return None };
+    if length > most || request.method != Some("GET") || request.version != Some(1) {
+        return None;
+    }
+    let spelling = Spelling::at(bytes.clone(), spelling::places(bytes, request.headers));
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.uri = Uri::from_maybe_shared(bytes.slice_ref(request.path?.as_bytes())).ok()?;
+    head.headers.reserve(request.headers.len());
+    for line in request.headers {
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).ok()?;
+        head.headers.append(HeaderName::from_bytes(line.name.as_bytes()).ok()?, value);
+    }
+    headers::check(&head).ok()?;
+    match examine(&head) {
+        Examined::WebSocket(accept) if !head.headers.contains_key(header::CONTENT_LENGTH) => {
+            Some((Opening { head, spelling, accept }, length))
+        }
+        Examined::WebSocket(_) | Examined::Malformed(_) | Examined::Plain => None,
+    }
 }
 
 /// Tells WebSocket handshakes from other requests, and good ones from bad ones.
@@ -66,12 +111,6 @@ pub(super) fn early(
         (None, Accept::Auto | Accept::Deferred) if offered.is_empty() => Ok(None),
         (None, Accept::Auto | Accept::Deferred) => Err(Deferral::Subprotocol),
     }
-}
-
-/// Makes a stripped request an upgrade request again.
-pub(super) fn ask(headers: &mut HeaderMap) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 fn check(request: &request::Parts) -> Result<HeaderValue, Refusal> {

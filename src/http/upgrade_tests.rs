@@ -158,3 +158,56 @@ fn what_has_a_port_that_nobody_can_read_is_not_of_the_same_host() {
         assert!(early(&request, &policy(Accept::Auto, &[]), true).is_err(), "{origin} at {host}");
     }
 }
+
+/// The good handshake as it is written, with something changed.
+fn written(change: impl FnOnce(String) -> String) -> Bytes {
+    let lines = GOOD.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    change(format!("GET /ws?id=%20 HTTP/1.1\r\n{lines}\r\n")).into()
+}
+
+fn is_read(bytes: &Bytes) -> bool {
+    read(bytes, bytes.len()).is_some()
+}
+
+#[test]
+fn a_whole_handshake_is_read_and_what_follows_is_left() {
+    let whole = written(|text| text.replace("host", "HOST") + "\u{1}frames");
+    let (opening, length) = read(&whole, 1 << 10).unwrap();
+    assert_eq!((&whole[length..], opening.accept.to_str().unwrap()), (&b"\x01frames"[..], ACCEPT));
+    assert_eq!((opening.head.uri.to_string().as_str(), opening.head.headers.len()), ("/ws?id=%20", GOOD.len()));
+    assert_eq!(opening.spelling.speller().spell(&header::HOST), b"HOST");
+}
+
+#[test]
+fn a_handshake_that_is_not_whole_or_too_long_is_left_to_the_server() {
+    let whole = written(|text| text);
+    for length in 0..whole.len() {
+        assert!(read(&whole.slice(..length), whole.len()).is_none(), "{length}");
+    }
+    assert!(is_read(&whole) && read(&whole, whole.len() - 1).is_none());
+}
+
+#[test]
+fn whatever_an_http_server_has_to_judge_is_left_to_it() {
+    let many = format!("host: a\r\n{}", "x: y\r\n".repeat(MOST_HEADERS));
+    for (from, to) in [
+        ("GET", "POST"),
+        ("HTTP/1.1", "HTTP/1.0"),
+        ("HTTP/1.1", "HTTP/2.0"),
+        (" /ws", " ws"),
+        ("upgrade: WebSocket", "upgrade: h2c"),
+        ("host: chat.example.org\r\n", ""),
+        ("host:", "host : "),
+        ("host:", "host: a\r\nhost:"),
+        ("host: chat.example.org", "host: chat.example.org\r\n folded"),
+        ("host:", "content-length: 0\r\nhost:"),
+        ("host:", "transfer-encoding: chunked\r\nhost:"),
+        ("version: 13", "version: 12"),
+        (KEY, "short"),
+        ("host: chat.example.org\r\n", &many),
+    ] {
+        let changed = written(|text| text.replacen(from, to, 1));
+        assert_ne!(changed, written(|text| text), "{from} is not in it");
+        assert!(!is_read(&changed), "{}", String::from_utf8_lossy(&changed));
+    }
+}

@@ -83,7 +83,9 @@ async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Pl
             None => return tracing::debug!(peer = %address, "TLS handshake took too long"),
         },
     };
-    Box::pin(http::serve(sites, stream, address, place)).await;
+    if let Some(session) = Box::pin(http::serve(sites, stream, address, place)).await {
+        session.await;
+    }
 }
 
 impl fmt::Display for BindError {

@@ -171,7 +171,7 @@ enum Seen<C, S> {
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn new(house: Arc<House<U>>, arrival: Arrival, reply: ReplySender, upgrade: Boxed<Option<(C, Bytes)>>) -> Self {
-        let Arrival { request, accept, early, route, peer, place, at } = arrival;
+        let Arrival { request, handshake, accept, early, route, peer, place, at } = arrival;
         let policy = &house.config.routes[route].gate;
         let gating = Gating::of(policy, &request.headers, peer.ip());
         let machine = Machine::new(policy, at);
@@ -210,7 +210,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             passing: None,
             _visit: visit,
             lane,
-            arrived: Arrived { handshake: Handshake::of(&request), accept, early, place, at },
+            arrived: Arrived { handshake, accept, early, place, at },
         }
     }
 
@@ -257,11 +257,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let progress = |bytes, frames| entry.into_iter().for_each(|entry| entry.held(bytes, frames));
         tokio::select! {
             biased;
-            () = word, if !self.cut_seen => Seen::Drain,
             () = closed(self.reply.as_mut()) => Seen::Input(Input::ClientLost),
             seen = poll_fn(|cx| self.client.poll_next(cx, &progress)) => seen,
             permit = maybe(self.turn.as_mut()) => Seen::Turn(permit),
             result = maybe(self.dial.as_mut()) => Seen::Dialed(result),
+            // Behind what mostly happens, for to wait for it takes a place in a list.
+            () = word, if !self.cut_seen => Seen::Drain,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Seen::Due,
         }
     }
@@ -296,7 +297,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let action = self.machine.handle(input, now);
         // Who finds no place was never in the state that asks for one, and nothing says so.
         let action = if self.finds_place(&action) { action } else { self.machine.handle(Input::NoRoom, now) };
-        self.books.note(before, &self.machine);
+        self.books.note(before, &self.machine, now);
         self.obey(action);
     }
 

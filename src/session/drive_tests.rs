@@ -21,6 +21,7 @@ use crate::{
     gate::Gate,
     session::{Reply, outcome::Outcome, simulation::scene::usual_configuration},
     telemetry::metrics::Metrics,
+    upstream::handshake::Handshake,
     wire::{
         close::{self, control},
         header::Opcode,
@@ -49,6 +50,7 @@ fn house() -> Arc<House<Unwilling>> {
 fn arrival() -> Arrival {
     Arrival {
         request: Request::new(()).into_parts().0,
+        handshake: Handshake::default(),
         accept: HeaderValue::from_static("accept"),
         early: Ok(None),
         route: 0,

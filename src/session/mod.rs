@@ -2,10 +2,10 @@
 //!
 //! `state` decides on each `event`, `drive` and its `steps` obey, `passage` is what is left once the streams are
 //! joined, `books` keeps the record, `client` is the accepted client while it is held, and `outbox` what it has to take;
-//! `listening` is the session whose upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended, `ledger` what became of its frames,
-//! `registry` lets others look, `deferral` says why a client was not accepted early, `gating` for whom the gate counts,
-//! `unheld` what is recorded of those for whom it does not, `standing` what a client's answer says of it all, `notice` what
-//! its messages say, and `telling` when.
+//! `listening` is the session whose upstream has to confirm, by the rule of `confirm`. `outcome` says how it ended,
+//! `ledger` what became of its frames, `registry` lets others look, `deferral` says why a client was not accepted early,
+//! `gating` for whom the gate counts, `unheld` what is recorded of those for whom it does not, `standing` what a client's
+//! answer says of it all, `notice` what its messages say, and `telling` when.
 
 mod books;
 mod client;
@@ -48,7 +48,7 @@ use crate::{
     gate::Gate,
     hold::budget::Budget,
     telemetry::{floods::Floods, metrics::Metrics},
-    upstream::Body,
+    upstream::{Body, handshake::Handshake},
 };
 
 pub use self::drive::run;
@@ -114,8 +114,10 @@ impl<U> House<U> {
 /// A handshake request that is fit to be answered.
 #[derive(Debug)]
 pub struct Arrival {
-    /// The request as it is to go to the upstream.
+    /// The request as it came.
     pub request: request::Parts,
+    /// As it is to go to the upstream.
+    pub handshake: Handshake,
     /// The Sec-WebSocket-Accept that belongs to its key.
     pub accept: HeaderValue,
     /// The subprotocol that an early accept answers, or why there can be none.

@@ -32,7 +32,7 @@ use crate::{
     dial::{DialError, DialFault},
     gate::{Class, Failure, Gate, Plan},
     telemetry::metrics::Metrics,
-    upstream::{Answer, Fault, Joined, Upstream},
+    upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
     wire::close,
 };
 
@@ -100,6 +100,7 @@ struct Session {
 async fn arrive(house: &Arc<House<Script>>) -> Session {
     let arrival = Arrival {
         request: Request::new(()).into_parts().0,
+        handshake: Handshake::default(),
         accept: HeaderValue::from_static("accept"),
         early: Ok(None),
         route: 0,

@@ -44,9 +44,15 @@ impl Standing {
         }
     }
 
+    /// The same.
+    #[must_use]
+    pub fn value(self) -> HeaderValue {
+        HeaderValue::from_static(self.label())
+    }
+
     /// Sets the header, in place of one that the backend may have set.
     pub fn mark(self, headers: &mut HeaderMap) {
-        headers.insert(HEADER, HeaderValue::from_static(self.label()));
+        headers.insert(HEADER, self.value());
     }
 }
 

@@ -2,10 +2,10 @@
 //! answers them (RFC 6455 §4). PURE.
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header, request, response, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header, response};
 use httparse::{EMPTY_HEADER, Header, Status};
 
-use super::spelling::Spelling;
+use super::spelling::{self, Speller, Spelling};
 
 /// A head longer than this is no answer to a handshake. Servers and clients set the bound for heads at 8 to 64 KiB.
 const LONGEST: usize = 64 << 10;
@@ -14,15 +14,15 @@ const LONGEST: usize = 64 << 10;
 /// short ones by.
 pub const MOST_HEADERS: usize = 100;
 
-/// `GET` before the target, the version after it.
-const REQUEST_LINE: usize = "GET  HTTP/1.1\r\n".len();
+/// Room to write a head in: of a request some 300 bytes, and cookies.
+const USUAL_HEAD: usize = 512;
 
-/// What each header has beside its name and value.
-const HEADER_LINE: usize = ": \r\n".len();
+/// A header's name and value.
+pub type Line<'l> = (&'l HeaderName, &'l HeaderValue);
 
 /// A client's request, in memory of its own size: what hyper parsed is slices of a read buffer, 8 KiB that a single header
 /// keeps alive, and ten thousand waiting clients would keep ten thousand of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Handshake {
     /// All but the offer and the empty line at the end.
     head: Box<[u8]>,
@@ -31,26 +31,20 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The handshake that `request` asks for, its names spelt as its [`Spelling`] has them.
+    /// A handshake for `target` with these `lines` and those that ask for the upgrade, their names spelt as `spelling` has
+    /// them.
     #[must_use]
-    pub fn of(request: &request::Parts) -> Self {
-        let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let lines = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_LINE);
-        let mut head = Vec::with_capacity(REQUEST_LINE + target.len() + lines.sum::<usize>());
-        let mut offer = Vec::new();
+    pub fn of<'l>(target: &str, lines: impl Iterator<Item = Line<'l>>, spelling: &Spelling) -> Self {
+        let (mut head, mut offer) = (Vec::with_capacity(USUAL_HEAD), Vec::new());
         for piece in ["GET ", target, " HTTP/1.1\r\n"] {
             head.extend_from_slice(piece.as_bytes());
         }
-        for (name, value) in &request.headers {
+        let mut speller = spelling.speller();
+        for (name, value) in lines {
             let to = if name == header::SEC_WEBSOCKET_EXTENSIONS { &mut offer } else { &mut head };
-            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                to.extend_from_slice(piece);
-            }
+            write_line(to, speller.spell(name), value.as_bytes());
         }
-        if let Some(spelling) = request.extensions.get::<Spelling>() {
-            spelling.apply(&mut head);
-            spelling.apply(&mut offer);
-        }
+        write_asking(&mut head, &mut speller);
         Self { head: head.into(), offer: offer.into() }
     }
 
@@ -77,9 +71,33 @@ impl Handshake {
     }
 }
 
+/// The head of a 101 with these `lines` and those that name the upgrade, their names spelt as `spelling` has them.
+#[must_use]
+pub fn switching<'l>(lines: impl Iterator<Item = Line<'l>>, spelling: &Spelling) -> Vec<u8> {
+    let mut head = Vec::with_capacity(USUAL_HEAD);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    let mut speller = spelling.speller();
+    lines.for_each(|(name, value)| write_line(&mut head, speller.spell(name), value.as_bytes()));
+    write_asking(&mut head, &mut speller);
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+fn write_asking(head: &mut Vec<u8>, speller: &mut Speller) {
+    write_line(head, speller.spell(&header::CONNECTION), b"Upgrade");
+    write_line(head, speller.spell(&header::UPGRADE), b"websocket");
+}
+
+/// Writes one header into a head.
+pub fn write_line(head: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for piece in [name, b": ", value, b"\r\n"] {
+        head.extend_from_slice(piece);
+    }
+}
+
 /// What the bytes heard so far begin with.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub enum Heard {
     /// Part of a head.
     Part,
     /// A 101 of HTTP/1.1, taken out of the bytes, with its [`Spelling`].
@@ -90,7 +108,7 @@ pub(super) enum Heard {
 
 /// Looks at the bytes that came from the upstream, and takes interim answers out of them (RFC 9110 §15.2): nobody told the
 /// upstream of a client who would hear them.
-pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
+pub fn hear(bytes: &mut BytesMut) -> Heard {
     loop {
         let mut lines = [EMPTY_HEADER; MOST_HEADERS];
         let mut answer = httparse::Response::new(&mut lines);
@@ -98,8 +116,9 @@ pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
         match (parsed, answer.version, answer.code) {
             (Ok(Status::Partial), ..) if bytes.len() < LONGEST => return Heard::Part,
             (Ok(Status::Complete(length)), Some(1), Some(101)) => {
-                let Some(mut head) = switching(answer.headers) else { return Heard::Other };
-                head.extensions.insert(Spelling(bytes.split_to(length).freeze()));
+                let Some(mut head) = parts(answer.headers) else { return Heard::Other };
+                let names = spelling::places(bytes, answer.headers);
+                head.extensions.insert(Spelling::at(bytes.split_to(length).freeze(), names));
                 return Heard::Switch(Box::new(head));
             }
             (Ok(Status::Complete(length)), Some(1), Some(100 | 102..=199)) => bytes.advance(length),
@@ -108,7 +127,7 @@ pub(super) fn hear(bytes: &mut BytesMut) -> Heard {
     }
 }
 
-fn switching(lines: &[Header]) -> Option<response::Parts> {
+fn parts(lines: &[Header]) -> Option<response::Parts> {
     let (mut head, ()) = Response::new(()).into_parts();
     head.status = StatusCode::SWITCHING_PROTOCOLS;
     head.headers.reserve(lines.len());
@@ -134,16 +153,18 @@ mod tests {
         (hear(&mut bytes), bytes)
     }
 
-    fn request() -> request::Parts {
-        let request = Request::get("/ws?id=%20").header("Host", "a").header("Sec-WebSocket-Extensions", "one");
+    fn handshake(spelling: &Spelling) -> Handshake {
+        let request = Request::get("/").header("Host", "a").header("Sec-WebSocket-Extensions", "one");
         let request = request.header("x-name", HeaderValue::from_bytes(b"caf\xe9").unwrap());
-        request.header("sec-websocket-extensions", "two").body(()).unwrap().into_parts().0
+        let request = request.header("sec-websocket-extensions", "two").body(()).unwrap();
+        Handshake::of("/ws?id=%20", request.headers().iter(), spelling)
     }
 
     #[test]
     fn a_request_goes_out_as_it_came_and_offers_nothing_once_told_so() {
-        let mut handshake = Handshake::of(&request());
-        let told = b"GET /ws?id=%20 HTTP/1.1\r\nhost: a\r\nx-name: caf\xe9\r\n";
+        let mut handshake = handshake(&Spelling::default());
+        let told =
+            b"GET /ws?id=%20 HTTP/1.1\r\nhost: a\r\nx-name: caf\xe9\r\nconnection: Upgrade\r\nupgrade: websocket\r\n";
         let offer = b"sec-websocket-extensions: one\r\nsec-websocket-extensions: two\r\n";
         assert_eq!(handshake.bytes(), [&told[..], offer, b"\r\n"].concat());
         assert_eq!(handshake.weight(), told.len() + offer.len());
@@ -153,9 +174,8 @@ mod tests {
 
     #[test]
     fn names_go_out_as_they_are_spelt() {
-        let mut request = request();
-        request.extensions.insert(Spelling("Host: a\r\nX-NAME: 1\r\nSec-WebSocket-EXTENSIONS: one\r\n".into()));
-        let sent = String::from_utf8_lossy(&Handshake::of(&request).bytes()).into_owned();
+        let spelling = Spelling::of("Host: a\r\nX-NAME: 1\r\nSec-WebSocket-EXTENSIONS: one\r\n".into());
+        let sent = String::from_utf8_lossy(&handshake(&spelling).bytes()).into_owned();
         for line in ["\r\nHost: a\r\n", "\r\nX-NAME: caf", "\r\nSec-WebSocket-EXTENSIONS: two\r\n"] {
             assert!(sent.contains(line), "{sent}");
         }
@@ -170,7 +190,7 @@ mod tests {
         }
         let (Heard::Switch(head), rest) = heard(&format!("{SWITCH}\u{1}HTTP")) else { panic!("no 101") };
         assert_eq!((head.status, &rest[..]), (StatusCode::SWITCHING_PROTOCOLS, &b"\x01HTTP"[..]));
-        assert_eq!(head.extensions.get::<Spelling>().unwrap().0, SWITCH);
+        assert_eq!(head.extensions.get::<Spelling>().unwrap().speller().spell(&header::UPGRADE), b"Upgrade");
         let names: Vec<_> = head.headers.get_all("x-name").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(
             (names, &head.headers["upgrade"]),

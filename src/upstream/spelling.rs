@@ -3,46 +3,137 @@
 //! Names of headers have no case (RFC 9110 §5.1), and parsed ones have lost it; yet some old or small peers look for theirs
 //! letter by letter, so a name passes as it came.
 
-use bytes::Bytes;
+use std::{iter, ops::Range};
 
-/// A head as it came, for the names in it. Part of one will do, and what is no head spells nothing.
+use bytes::Bytes;
+use http::HeaderName;
+use httparse::Header;
+use memchr::{memchr, memchr2};
+
+/// The names of a head as they came.
 #[derive(Clone, Debug, Default)]
-pub struct Spelling(pub Bytes);
+pub struct Spelling {
+    head: Bytes,
+    names: Vec<Range<usize>>,
+}
+
+/// Spells one name after the other.
+#[derive(Debug)]
+pub struct Speller<'s> {
+    spelling: &'s Spelling,
+    /// Both heads mostly have the same order, so the search goes on behind the name that was found last.
+    next: usize,
+}
 
 impl Spelling {
+    /// As in `head`. Part of one will do, and what is no head spells nothing.
+    #[must_use]
+    pub fn of(head: Bytes) -> Self {
+        let mut start = 0;
+        let names = iter::from_fn(|| name_from(&head, &mut start)).collect();
+        Self { head, names }
+    }
+
+    /// As in `head`, where [`places`] has found the names.
+    #[must_use]
+    pub fn at(head: Bytes, names: Vec<Range<usize>>) -> Self {
+        Self { head, names }
+    }
+
+    /// To spell the names of another head.
+    #[must_use]
+    pub fn speller(&self) -> Speller<'_> {
+        Speller { spelling: self, next: 0 }
+    }
+
     /// Writes the names in `head` as they are written here; those that are not keep theirs. Nothing becomes longer or
     /// shorter.
     pub fn apply(&self, head: &mut [u8]) {
-        for line in head.split_mut(|byte| *byte == b'\n') {
-            let Some(length) = name_length(line) else { continue };
-            let name = &mut line[..length];
-            if let Some(spelt) = self.names().find(|spelt| spelt.eq_ignore_ascii_case(name)) {
+        let (mut speller, mut start) = (self.speller(), 0);
+        while let Some(name) = name_from(head, &mut start) {
+            let name = &mut head[name];
+            if let Some(spelt) = speller.find(name) {
                 name.copy_from_slice(spelt);
             }
         }
     }
+}
 
-    fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split(|byte| *byte == b'\n').filter_map(|line| Some(&line[..name_length(line)?]))
+impl<'s> Speller<'s> {
+    /// `name` as it came, or as it is.
+    #[must_use]
+    pub fn spell<'n>(&mut self, name: &'n HeaderName) -> &'n [u8]
+    where
+        's: 'n,
+    {
+        let name = name.as_str().as_bytes();
+        self.find(name).unwrap_or(name)
+    }
+
+    fn find(&mut self, name: &[u8]) -> Option<&'s [u8]> {
+        let Spelling { head, names } = self.spelling;
+        let spelt = |place: usize| &head[names[place].clone()];
+        let mut places = (self.next..names.len()).chain(0..self.next);
+        let place = places.find(|place| spelt(*place).eq_ignore_ascii_case(name))?;
+        self.next = place + 1;
+        Some(spelt(place))
     }
 }
 
-/// None in a line that has no name, as the first has none.
-fn name_length(line: &[u8]) -> Option<usize> {
-    line.iter().position(|byte| b": ".contains(byte)).filter(|end| line[*end] == b':')
+/// Where in `head` the names of its `lines` are, which are slices of it.
+#[must_use]
+pub fn places(head: &[u8], lines: &[Header]) -> Vec<Range<usize>> {
+    let start = |line: &Header| line.name.as_ptr().addr() - head.as_ptr().addr();
+    lines.iter().map(|line| start(line)..start(line) + line.name.len()).collect()
+}
+
+/// The name in the next line from `start` that has one, as the first line of a head has none. What begins behind it is
+/// left in `start`.
+fn name_from(head: &[u8], start: &mut usize) -> Option<Range<usize>> {
+    while *start < head.len() {
+        let line = *start;
+        let end = memchr2(b':', b'\n', &head[line..]).map(|length| line + length)?;
+        *start = memchr(b'\n', &head[end..]).map_or(head.len(), |length| end + length + 1);
+        if head[end] == b':' && !head[line..end].contains(&b' ') {
+            return Some(line..end);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
+
+    const HEAD: &[u8] = b"GET /A:B HTTP/1.1\r\nHOST: X\r\nx-One: 1\r\nX-two:2\r\nx-ONE: 3\r\nx-thr";
 
     #[test]
     fn names_are_spelt_as_they_came_and_nothing_else_changes() {
-        let spelling =
-            Spelling(Bytes::from_static(b"GET /A:B HTTP/1.1\r\nHOST: X\r\nx-One: 1\r\nX-two:2\r\nx-ONE: 3\r\nx-thr"));
         let mut head = *b"GET /a:b HTTP/1.1\r\nhost: x\r\nx-one: 1\r\nx-two: x-one: host:\r\nx-three: 1\r\n\r\n";
-        spelling.apply(&mut head);
+        Spelling::of(Bytes::from_static(HEAD)).apply(&mut head);
         let spelt = "GET /a:b HTTP/1.1\r\nHOST: x\r\nx-One: 1\r\nX-two: x-one: host:\r\nx-three: 1\r\n\r\n";
         assert_eq!(String::from_utf8_lossy(&head), spelt);
+    }
+
+    #[test]
+    fn names_in_another_order_are_found_and_a_repeated_one_goes_through_its_spellings() {
+        let spelling = Spelling::of(Bytes::from_static(HEAD));
+        let mut speller = spelling.speller();
+        let mut spell = |name| speller.spell(name).to_vec();
+        let (one, two) = (HeaderName::from_static("x-one"), HeaderName::from_static("x-two"));
+        let spelt = [spell(&two), spell(&one), spell(&one), spell(&header::HOST), spell(&header::DATE)];
+        assert_eq!(spelt, [&b"X-two"[..], b"x-ONE", b"x-One", b"HOST", b"date"]);
+    }
+
+    #[test]
+    fn the_lines_of_a_head_spell_as_the_head_does() {
+        let head = Bytes::from_static(b"HTTP/1.1 101 A\r\nUPGRADE: websocket\r\nx-Name: a:b\r\n\r\n");
+        let mut lines = [httparse::EMPTY_HEADER; 3];
+        let mut answer = httparse::Response::new(&mut lines);
+        assert_eq!(answer.parse(&head), Ok(httparse::Status::Complete(head.len())));
+        let names = places(&head, answer.headers);
+        assert_eq!((names.len(), &names), (2, &Spelling::of(head.clone()).names));
     }
 }

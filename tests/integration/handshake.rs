@@ -64,6 +64,48 @@ async fn header_names_keep_their_case_on_both_ways() {
 }
 
 #[tokio::test]
+async fn a_handshake_is_the_same_at_once_in_pieces_and_behind_another_request() {
+    let mut upstream = Upstream::start().await;
+    let gate = Setup::open(upstream.address).start().await;
+    let lines = [("X-Strange-CASE", "1"), ("Cookie", "a=1"), ("cookie", "b=2"), ("Keep-Alive", "timeout=5")];
+    let asked = handshake("/ws?id=%20", &lines).into_bytes();
+
+    let mut at_once = gate.client().await;
+    at_once.send([&asked[..], &Frame::text("glued").masked()].concat()).await;
+    let expected = told_and_answered(at_once, &mut upstream).await;
+
+    let mut in_pieces = gate.client().await;
+    in_pieces.send(&asked[..20]).await;
+    // An answer of the same process: it has turned to its sockets meanwhile.
+    gate.admin("/livez").await;
+    in_pieces.send([&asked[20..], &Frame::text("glued").masked()].concat()).await;
+    assert_eq!(told_and_answered(in_pieces, &mut upstream).await, expected, "in pieces");
+
+    let mut behind = gate.client().await;
+    behind.send("GET /plain HTTP/1.1\r\nHost: example.org\r\n\r\n").await;
+    let mut plain = upstream.dialed().await;
+    plain.head().await;
+    plain.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(behind.response().await.status(), 200);
+    behind.send([&asked[..], &Frame::text("glued").masked()].concat()).await;
+    assert_eq!(told_and_answered(behind, &mut upstream).await, expected, "behind another request");
+}
+
+/// The lines that the upstream is told, and those that the client is answered, where a frame came glued to the request.
+async fn told_and_answered(mut client: Raw, upstream: &mut Upstream) -> (Vec<String>, Vec<String>) {
+    let mut backend = upstream.dialed().await;
+    let request = backend.accept(&[("X-Other-CASE", "1"), ("set-cookie", "a=1"), ("Content-Length", "5")]).await;
+    assert_eq!(backend.frame().await, Frame::text("glued"));
+    let sorted = |head: Head| {
+        let lines = head.lines.into_iter().filter(|(name, _)| name != "date");
+        let mut lines: Vec<_> = lines.map(|(name, value)| format!("{name}: {value}")).collect();
+        lines.sort();
+        lines
+    };
+    (sorted(request), sorted(client.upgraded().await))
+}
+
+#[tokio::test]
 async fn header_names_keep_their_case_while_they_wait() {
     let mut upstream = Upstream::start().await;
     let gate = Setup::shut(upstream.address).start().await;

@@ -34,7 +34,7 @@ pub(crate) fn ahead(data: &[u8]) {
         assert!(Pin::new(&mut timed).poll_read(&mut cx, &mut buf).is_ready());
         read.extend(buf.filled());
     }
-    let (peer, ahead) = timed.into_inner().unwrap();
+    let (peer, ahead) = timed.hand_over().unwrap();
     assert!(ahead.len() < MOST_AHEAD + 512);
     assert!(!has_ended || peer.rest().is_empty());
     assert_eq!([&read, &ahead, peer.rest()].concat(), said);

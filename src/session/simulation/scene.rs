@@ -32,6 +32,7 @@ use crate::{
     gate::Gate,
     session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome},
     telemetry::metrics::{Books, Metrics},
+    upstream::{handshake::Handshake, spelling::Spelling},
 };
 
 /// Everything that happened under one seed.
@@ -209,8 +210,10 @@ pub(super) fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
         Accept::Auto if rng.u8(0..4) == 0 => Err(Deferral::Origin),
         Accept::Auto | Accept::Early => Ok(None::<HeaderValue>),
     };
+    let request = request.body(()).unwrap().into_parts().0;
     Arrival {
-        request: request.body(()).unwrap().into_parts().0,
+        handshake: Handshake::of("/ws", request.headers.iter(), &Spelling::default()),
+        request,
         accept: accept_of(index),
         early,
         route: 0,
