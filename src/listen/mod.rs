@@ -2,7 +2,7 @@
 
 pub mod tls;
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     descriptors::{Door, Place},
     dial::Stream,
-    http::{self, Sites},
+    http::{self, Session, Sites},
     stall,
 };
 
@@ -59,7 +59,7 @@ pub async fn serve(listener: TcpListener, sites: Sites, door: Door) {
                 // The one that waits here is the last that is taken: all others wait in the kernel's queue.
                 let place = door.enter().await;
                 let tasks = sites.borrow().tasks.clone();
-                tasks.spawn(welcome(sites.clone(), stream, address, place));
+                tasks.spawn(attend(Box::pin(welcome(sites.clone(), stream, address, place))));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "connection not taken");
@@ -69,8 +69,18 @@ pub async fn serve(listener: TcpListener, sites: Sites, door: Door) {
     }
 }
 
-/// What it waits for is boxed, or every spawn would move some kilobytes to and fro.
-async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Place) {
+/// A connection, and the session that it may become. That one should not have room for what served its request, so this is
+/// boxed and gone by then.
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep room for its argument twice")]
+fn attend<F: Future<Output = Option<Session>> + Send>(welcome: Pin<Box<F>>) -> impl Future<Output = ()> + Send {
+    async move {
+        if let Some(session) = { welcome.await } {
+            session.await;
+        }
+    }
+}
+
+async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Place) -> Option<Session> {
     let (tls, limit) = {
         let site = sites.borrow();
         (site.tls.clone(), http::head_time(&site, &place))
@@ -79,13 +89,17 @@ async fn welcome(sites: Sites, stream: TcpStream, address: SocketAddr, place: Pl
         None => Stream::Tcp(stream),
         Some(tls) => match Box::pin(stall::timeout(limit, tls.accept(stream))).await {
             Some(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
-            Some(Err(error)) => return tracing::debug!(peer = %address, error = %error, "TLS handshake failed"),
-            None => return tracing::debug!(peer = %address, "TLS handshake took too long"),
+            Some(Err(error)) => {
+                tracing::debug!(peer = %address, error = %error, "TLS handshake failed");
+                return None;
+            }
+            None => {
+                tracing::debug!(peer = %address, "TLS handshake took too long");
+                return None;
+            }
         },
     };
-    if let Some(session) = Box::pin(http::serve(sites, stream, address, place)).await {
-        session.await;
-    }
+    http::serve(sites, stream, address, place).await
 }
 
 impl fmt::Display for BindError {
