@@ -1,5 +1,6 @@
-//! A connection's first words. Most often they are one whole handshake, and what it is answered takes no HTTP server: that
-//! halves what a short connection costs. Whatever else they are is put back for hyper, which reads them as if nobody had.
+//! A connection's first words. Most often they are one whole handshake, and to answer that takes no HTTP server: a short
+//! connection is spared some 7 % of its CPU time (`cargo bench --bench peers -- connections`). Whatever else they are is put
+//! back for hyper, which reads them as if nobody had.
 
 use std::time::Instant;
 
