@@ -2,12 +2,12 @@
 //! connection is spared some 7 % of its CPU time (`cargo bench --bench peers -- connections`). Whatever else they are is put
 //! back for hyper, which reads them as if nobody had.
 
-use std::time::Instant;
+use std::{io, pin::Pin, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::oneshot,
 };
 
@@ -18,7 +18,7 @@ use super::{
     socket::{self, Answer},
     upgrade,
 };
-use crate::{dial::Stream, upstream::Body};
+use crate::{dial::Stream, session::outcome::Outcome, upstream::Body};
 
 /// Room for first words. A browser's handshake with cookies is 0.5 to 2 KiB.
 const FIRST_READ: usize = 4 << 10;
@@ -60,7 +60,7 @@ pub(super) async fn knock(sites: &Sites, timed: &mut Timed<Aside<Stream>>, phase
     let (sender, client) = oneshot::channel();
     let (session, reply) = socket::begin(&site, opening, peer, async move { client.await.ok() });
     let (mut session, mut answer) = (Box::pin(session), std::pin::pin!(socket::answer(reply, peer)));
-    let (answer, session) = tokio::select! {
+    let (answer, mut session) = tokio::select! {
         biased;
         _ = session.as_mut() => (answer.await, None),
         answer = answer.as_mut() => (answer, Some(session)),
@@ -73,14 +73,34 @@ pub(super) async fn knock(sites: &Sites, timed: &mut Timed<Aside<Stream>>, phase
             return Knock::Refused(Ready { response, began });
         }
     };
-    if let Some((aside, ahead)) = timed.hand_over() {
-        let mut stream = aside.into_inner();
-        if stream.write_all(&head).await.is_ok() && stream.flush().await.is_ok() {
-            let behind = words.slice(length..);
-            let early = if ahead.is_empty() { behind } else { Bytes::from([&behind, ahead.as_slice()].concat()) };
-            // A session that has ended meanwhile needs no stream.
-            let _ = sender.send((stream, early));
-        }
+    // While a client takes its time, its session goes on, and its end is seen.
+    let is_told = tokio::select! {
+        biased;
+        written = write(timed, &head) => written.is_ok(),
+        () = peer.line.ended() => false,
+        () = over(&mut session) => false,
+    };
+    if is_told && let Some((aside, ahead)) = timed.hand_over() {
+        let behind = words.slice(length..);
+        let early = if ahead.is_empty() { behind } else { Bytes::from([&behind, ahead.as_slice()].concat()) };
+        // A session that has ended meanwhile needs no stream.
+        let _ = sender.send((aside.into_inner(), early));
     }
     Knock::Switched(session.map(|session| session as Session))
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, head: &[u8]) -> io::Result<()> {
+    stream.write_all(head).await?;
+    stream.flush().await
+}
+
+/// Returns when `session` has ended, which is none by then.
+async fn over<F: Future<Output = Outcome>>(session: &mut Option<Pin<Box<F>>>) {
+    match session {
+        Some(going) => {
+            going.await;
+            *session = None;
+        }
+        None => std::future::pending().await,
+    }
 }

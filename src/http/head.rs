@@ -139,6 +139,11 @@ impl<S> Line<S> {
         Spelling::of(std::mem::take(&mut self.lock().head).freeze())
     }
 
+    /// Nobody will ask how the names of the present head were spelt. The next one would be put behind it.
+    pub(super) fn forget(&self) {
+        self.lock().head = BytesMut::new();
+    }
+
     /// Does `act` on the stream.
     fn with<T>(&self, act: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>>
     where
@@ -195,7 +200,6 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
     /// Ready once the head is overdue and the client has been told.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.time)));
-        // Once it is being told, it is no longer heard.
         if self.answered == 0 {
             ready!(stall::poll_expired(timer.as_mut(), cx));
         }
@@ -212,6 +216,10 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Once it is being told, it is no longer heard, whoever asks.
+        if self.answered > 0 {
+            return self.poll_overdue(cx).map(Ok);
+        }
         let before = buf.filled().len();
         let read = self.line.poll_read(cx, buf);
         if self.phase.get() == BUSY {
@@ -285,6 +293,31 @@ mod tests {
         drop(timed);
         assert_eq!((head.as_slice(), start.elapsed().as_secs()), (b"GET / HT".as_slice(), TIME.as_secs()));
         assert!(told(&mut client).await.starts_with("HTTP/1.1 408 "));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_been_told_408_is_not_heard_any_more() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, _phase) = Timed::new(server, TIME);
+        assert_eq!(timed.read(&mut [0; 8]).await.unwrap(), 0);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(timed.read(&mut [0; 8]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_nobody_asks_for_is_not_put_before_the_next() {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, phase) = Timed::new(server, TIME);
+        for (head, name) in [("HOST: a\r\n", None), ("hOsT: a\r\n", Some(b"hOsT"))] {
+            client.write_all(head.as_bytes()).await.unwrap();
+            timed.read_exact(&mut [0; 9]).await.unwrap();
+            phase.begin();
+            match name {
+                None => timed.line().forget(),
+                Some(name) => assert_eq!(timed.line().spelling().speller().spell(&http::header::HOST), name),
+            }
+            phase.end();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -136,12 +136,14 @@ async fn serve_requests(
         (house.config.server.header_bytes, house.drain.clone())
     };
     let address = peer.address;
+    // hyper has yet to hear of a drain that began while the first was answered.
+    let is_last = is_late || ready.is_some() && drain.has_begun();
     let mut builder = http1::Builder::new();
     builder
         .max_header_size(header_bytes)
         .max_headers(MOST_HEADERS)
         .preserve_header_case(true)
-        .keep_alive(!is_late && peer.place.is_seat());
+        .keep_alive(!is_last && peer.place.is_seat());
     let ready = Cell::new(ready);
     let service = service_fn(move |request| {
         let ((site, visit), phase, peer, ready) = (enter(&sites), phase.clone(), peer.clone(), ready.take());
@@ -203,6 +205,9 @@ async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Resp
     let (head, body) = request.into_parts();
     let asked = site.house.config.log.requests.then(|| Asked::new(&head, peer.address.ip()));
     let examined = headers::check(&head).map(|()| upgrade::examine(&head));
+    if !matches!(examined, Ok(Examined::WebSocket(_))) {
+        peer.line.forget();
+    }
     let response = match examined {
         Err(what) => bad_request(what),
         Ok(Examined::Malformed(refusal)) => refusal.into_response(),

@@ -73,7 +73,7 @@ pub(super) async fn answer(reply: oneshot::Receiver<Reply>, peer: &Peer) -> Answ
 
 /// A 101 as hyper has it, and how its names are spelt.
 pub(super) fn parsed(head: &[u8]) -> (Response<Body>, Spelling) {
-    match handshake::hear(&mut BytesMut::from(head)) {
+    match handshake::hear_own(&mut BytesMut::from(head)) {
         Heard::Switch(mut head) => {
             let spelling = head.extensions.remove().unwrap_or_default();
             (Response::from_parts(*head, empty()), spelling)
@@ -134,10 +134,21 @@ fn empty() -> Body {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+    use crate::upstream::handshake::MOST_HEADERS;
 
     fn answer(lines: &[(&str, &str)]) -> Response<Body> {
         let answer = lines.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
         declined(answer.body(empty()).unwrap())
+    }
+
+    #[test]
+    fn a_101_with_as_many_lines_as_may_be_and_one_of_readygates_is_read_again() {
+        let names = (0..MOST_HEADERS - 1).map(|number| HeaderName::try_from(format!("x-{number}")));
+        let names = names.collect::<Result<Vec<_>, _>>().unwrap();
+        let (value, spelling) = (HeaderValue::from_static("1"), Spelling::default());
+        let head = handshake::switching(names.iter().map(|name| (name, &value)), &spelling);
+        let (response, _) = parsed(&head);
+        assert_eq!((response.status(), response.headers().len()), (StatusCode::SWITCHING_PROTOCOLS, MOST_HEADERS + 1));
     }
 
     #[test]

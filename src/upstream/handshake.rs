@@ -109,8 +109,17 @@ pub enum Heard {
 /// Looks at the bytes that came from the upstream, and takes interim answers out of them (RFC 9110 §15.2): nobody told the
 /// upstream of a client who would hear them.
 pub fn hear(bytes: &mut BytesMut) -> Heard {
+    hear_most::<MOST_HEADERS>(bytes)
+}
+
+/// The same of a head that [`switching`] wrote: the upstream's may have one line more by then, that says how things stand.
+pub fn hear_own(bytes: &mut BytesMut) -> Heard {
+    hear_most::<{ MOST_HEADERS + 1 }>(bytes)
+}
+
+fn hear_most<const MOST: usize>(bytes: &mut BytesMut) -> Heard {
     loop {
-        let mut lines = [EMPTY_HEADER; MOST_HEADERS];
+        let mut lines = [EMPTY_HEADER; MOST];
         let mut answer = httparse::Response::new(&mut lines);
         let parsed = answer.parse(bytes);
         match (parsed, answer.version, answer.code) {

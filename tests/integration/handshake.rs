@@ -82,7 +82,7 @@ async fn a_handshake_is_the_same_at_once_in_pieces_and_behind_another_request() 
     assert_eq!(told_and_answered(in_pieces, &mut upstream).await, expected, "in pieces");
 
     let mut behind = gate.client().await;
-    behind.send("GET /plain HTTP/1.1\r\nHost: example.org\r\n\r\n").await;
+    behind.send("GET /plain HTTP/1.1\r\nHOST: example.org\r\n\r\n").await;
     let mut plain = upstream.dialed().await;
     plain.head().await;
     plain.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
