@@ -1,7 +1,7 @@
 //! What a backend's answer must not do to the handshake, held to a second reading of its last head.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{Answer, shake_hands};
+use super::{Answer, Fault, shake_hands};
 use crate::fuzz::peer::Peer;
 
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -11,8 +11,8 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 enum Outcome {
     Tunnel(Vec<u8>),
     Declined(u16),
-    /// Its words are a library's, which may see another fault first where the answer comes in pieces.
-    Fault,
+    /// In our words; a library's are left out, for it may see another fault first where the answer comes in pieces.
+    Fault(Option<Fault>),
 }
 
 /// A tunnel opens only behind a 101 that is whole and ours, and not a byte behind it is lost, however the answer was cut.
@@ -26,7 +26,7 @@ pub(crate) fn answer(data: &[u8]) {
             assert!(is_good(head), "{:?} opens a tunnel", String::from_utf8_lossy(head));
         }
         Outcome::Declined(status) => assert_ne!(status, 101),
-        Outcome::Fault => {}
+        Outcome::Fault(_) => {}
     }
 }
 
@@ -35,7 +35,8 @@ fn ask(told: &[u8], piece: usize) -> Outcome {
     match runtime.block_on(shake_hands(Peer::new(told, piece), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", ACCEPT)) {
         Ok(Answer::Joined(joined)) => Outcome::Tunnel([&joined.early, joined.stream.rest()].concat()),
         Ok(Answer::Declined(response)) => Outcome::Declined(response.status().as_u16()),
-        Err(_) => Outcome::Fault,
+        Err(Fault::Handshake(words)) if !words.starts_with("101 ") => Outcome::Fault(None),
+        Err(fault) => Outcome::Fault(Some(fault)),
     }
 }
 
