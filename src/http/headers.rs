@@ -282,6 +282,7 @@ mod tests {
             parts("/", &[]),
             parts("/", &[host, ("host", "b")]),
             parts("http://b/", &[host]),
+            parts("/", &[host, ("transfer-encoding", "gzip")]),
             parts("/", &[host, ("transfer-encoding", "gzip, chunked")]),
             parts("/", &[host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
         ] {

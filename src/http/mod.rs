@@ -138,14 +138,12 @@ async fn serve_requests(
     };
     let address = peer.address;
     timed.remember();
-    // hyper has yet to hear of a drain that began while the first was answered.
-    let is_last = is_late || ready.is_some() && drain.has_begun();
     let mut builder = http1::Builder::new();
     builder
         .max_header_size(header_bytes)
         .max_headers(MOST_HEADERS)
         .preserve_header_case(true)
-        .keep_alive(!is_last && peer.place.is_seat());
+        .keep_alive(!drain.has_begun() && peer.place.is_seat());
     let ready = Cell::new(ready);
     let service = service_fn(move |request| {
         let ((site, visit), phase, peer, ready) = (enter(&sites), phase.clone(), peer.clone(), ready.take());

@@ -1,6 +1,6 @@
 //! A good handshake: it begins a session, and is answered as that says.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Uri, uri::PathAndQuery};
@@ -103,15 +103,15 @@ fn arrival(site: &Site, opening: Opening, peer: &Peer) -> Arrival {
     };
     let gating = Gating::of(policy, &lines, address.ip());
     let trace = Trace::of(&lines).map(Box::new);
-    let handshake = passed(&uri, &lines, peer);
+    let handshake = passed(&uri, &lines, address.ip(), peer.secure);
     let (path, place) = (path.to_owned(), peer.place.clone());
     Arrival { path, handshake, accept, gating, trace, early, route, peer: address, place, at: Instant::now() }
 }
 
 /// The handshake as it goes on to the upstream.
-fn passed(uri: &Uri, lines: &Lines, peer: &Peer) -> Handshake {
+fn passed(uri: &Uri, lines: &Lines, client: IpAddr, secure: bool) -> Handshake {
     let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let forwarding = headers::forwarding(lines, peer.address.ip(), peer.secure);
+    let forwarding = headers::forwarding(lines, client, secure);
     let ours = || forwarding.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
     let is_ours = |name: &[u8]| ours().any(|(our, _)| fields::is(name, our));
     let theirs = headers::end_to_end(lines).filter(|(name, _)| !is_ours(name));
@@ -154,6 +154,51 @@ mod tests {
     fn answer(lines: &[(&str, &str)]) -> Response<Body> {
         let answer = lines.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
         declined(answer.body(empty()).unwrap())
+    }
+
+    fn lines(lines: &[(&str, &str)]) -> Lines {
+        Lines::copied(lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    }
+
+    #[test]
+    fn a_handshake_passes_in_its_order_and_spelling_but_for_what_is_of_one_connection() {
+        let asked = [
+            ("HOST", "a"),
+            ("Cookie", "b=1"),
+            ("X-Forwarded-FOR", "192.0.2.1"),
+            ("CONNECTION", "x-private, Upgrade"),
+            ("X-Private", "1"),
+            ("upgrade", "h2c, websocket"),
+            ("Sec-WebSocket-Extensions", "x"),
+            ("Cookie", "c=\u{e9}"),
+        ];
+        let passed = passed(&Uri::from_static("/ws?a=%20"), &lines(&asked), IpAddr::from([10, 0, 0, 7]), false);
+        let expected = [
+            "GET /ws?a=%20 HTTP/1.1",
+            "HOST: a",
+            "Cookie: b=1",
+            "Cookie: c=\u{e9}",
+            "X-Forwarded-FOR: 192.0.2.1, 10.0.0.7",
+            "x-forwarded-proto: http",
+            "x-forwarded-host: a",
+            "CONNECTION: Upgrade",
+            "upgrade: websocket",
+            "Sec-WebSocket-Extensions: x",
+            "\r\n",
+        ];
+        assert_eq!(String::from_utf8(passed.bytes()).unwrap(), expected.join("\r\n"));
+    }
+
+    #[test]
+    fn a_101_is_relayed_without_a_length_and_with_one_word_on_how_things_stand() {
+        let told =
+            lines(&[("X-ReadyGate-State", "theirs"), ("CONTENT-LENGTH", "0"), ("x-a", "1"), ("UPGRADE", "websocket")]);
+        let relayed = |standing| String::from_utf8(relayed(&told, standing)).unwrap();
+        let (first, last) =
+            ("HTTP/1.1 101 Switching Protocols\r\n", "connection: Upgrade\r\nUPGRADE: websocket\r\n\r\n");
+        assert_eq!(relayed(None), format!("{first}X-ReadyGate-State: theirs\r\nx-a: 1\r\n{last}"));
+        let ours = "x-readygate-state: degraded\r\n";
+        assert_eq!(relayed(Some(Standing::Degraded)), format!("{first}x-a: 1\r\n{ours}{last}"));
     }
 
     #[test]
