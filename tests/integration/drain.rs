@@ -121,7 +121,7 @@ async fn a_second_signal_hurries_everyone_is_told_at_once_and_the_end_is_as_orde
 #[tokio::test]
 async fn a_second_signal_on_the_heels_of_the_first_hurries_nobody() {
     let [in_turns, at_once] = ["cutting what is left", "in a hurry: cutting what is left at once"];
-    // Where it stands still between the two they are two wishes, so each of a few may fail.
+    // A process that stands still between the two takes them for two wishes, so each of a few may fail.
     for _ in 0..3 {
         let mut drained = Drained::start(true).await;
         let _open = drained.join().await;
