@@ -17,6 +17,7 @@
 //! - [`stall`] keeps a stopped process from taking its own sleep for somebody's silence;
 //! - [`wire`] knows RFC 6455 frames and nothing else;
 //! - [`telemetry`] writes logs and counts;
+//! - [`fields`] reads the fields of a head, whoever keeps them;
 //! - [`config`] is what the operator asked for.
 //!
 //! Above the row stand [`app`], which builds the parts and stops them in order, [`reload`], which looks after the
@@ -52,3 +53,4 @@ pub mod telemetry;
 pub mod wire;
 
 pub mod config;
+pub mod fields;

@@ -85,7 +85,7 @@ impl Port {
     }
 
     fn enter(&self, path: &str, state: &'static str) -> crate::session::registry::Entry {
-        self.view.registry.enter(path, "192.0.2.1:5".parse().unwrap(), Instant::now(), state)
+        self.view.registry.enter(path.to_owned(), "192.0.2.1:5".parse().unwrap(), Instant::now(), state)
     }
 }
 

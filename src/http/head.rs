@@ -59,6 +59,8 @@ pub(super) struct Timed<S> {
     time: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     answered: usize,
+    /// Somebody will ask how names were spelt.
+    remembers: bool,
 }
 
 /// The stream, shared by hyper and whoever watches for its end. Both run in the connection's task, so the lock is free.
@@ -108,7 +110,7 @@ impl<S> Timed<S> {
         let phase = Phase(Arc::new(Standing { phase: AtomicU8::new(FIRST), reader: Mutex::default() }));
         let line =
             Line(Arc::new(Mutex::new(Shared { stream: Some(stream), ahead: Vec::new(), head: BytesMut::new() })));
-        (Self { line, phase: phase.clone(), time, timer: None, answered: 0 }, phase)
+        (Self { line, phase: phase.clone(), time, timer: None, answered: 0, remembers: false }, phase)
     }
 
     /// The stream, to be watched.
@@ -118,9 +120,12 @@ impl<S> Timed<S> {
 
     /// Has `bytes`, which were read, read again.
     pub(super) fn put_back(&mut self, bytes: &[u8]) {
-        let mut shared = self.line.lock();
-        shared.head.clear();
-        shared.ahead.splice(..0, bytes.iter().copied());
+        self.line.lock().ahead.splice(..0, bytes.iter().copied());
+    }
+
+    /// Keeps each head from here on, for whoever asks how its names were spelt.
+    pub(super) fn remember(&mut self) {
+        self.remembers = true;
     }
 
     /// The stream itself, and what was read of it while it was watched. None if it was handed over before.
@@ -232,7 +237,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         if read.is_pending() {
             return self.poll_overdue(cx).map(Ok);
         }
-        self.line.lock().head.extend_from_slice(&buf.filled()[before..]);
+        if self.remembers {
+            self.line.lock().head.extend_from_slice(&buf.filled()[before..]);
+        }
         if buf.filled().len() > before && self.phase.get() == IDLE {
             self.phase.set(BEGUN);
             let deadline = Instant::now() + self.time;

@@ -1,82 +1,113 @@
 //! What a proxy may and must do to headers (RFC 9110 §7.6). PURE.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{borrow::Cow, fmt::Write, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request, uri::Authority};
 
-use crate::upstream::{handshake::Line, has_token, tokens};
+use crate::fields::{self, Fields, Line};
 
 /// Headers that concern one connection only, beside those that Connection names.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// An IPv6 address in full.
 const LONGEST_ADDRESS: usize = 39;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED: &str = "x-forwarded-";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// A request's head, whoever has read it.
+#[derive(Debug)]
+pub(super) struct Head<'r, F> {
+    /// Its method.
+    pub(super) method: &'r Method,
+    /// Its target.
+    pub(super) uri: &'r Uri,
+    /// Its version of HTTP.
+    pub(super) version: Version,
+    /// Its header fields.
+    pub(super) fields: &'r F,
+}
+
+impl<'r> From<&'r request::Parts> for Head<'r, HeaderMap> {
+    fn from(parts: &'r request::Parts) -> Self {
+        Self { method: &parts.method, uri: &parts.uri, version: parts.version, fields: &parts.headers }
+    }
+}
 
 /// Removes what concerns one connection only. `TE: trailers` stays, for trailers are passed on.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let takes_trailers = has_token(headers, header::TE, "trailers");
-    for name in named(headers).iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+    let takes_trailers = headers.has_item("te", "trailers");
+    let named: Vec<_> = named(headers).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    named.iter().for_each(|name| drop(headers.remove(name)));
+    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(*name)));
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 
-/// All headers but those that concern one connection only.
-pub(super) fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = Line<'_>> {
-    let named = named(headers);
-    headers.iter().filter(move |(name, _)| !HOP_BY_HOP.contains(name) && !named.contains(name))
+/// All fields but those that concern one connection only.
+pub(super) fn end_to_end(fields: &impl Fields) -> impl Iterator<Item = Line<'_>> {
+    let named: Vec<_> = named(fields).collect();
+    let is_named = move |name: &[u8]| named.iter().any(|other| other.eq_ignore_ascii_case(name));
+    fields.lines().filter(move |(name, _)| !is_hop_by_hop(name) && !is_named(name))
 }
 
 /// What Connection names beside those.
-fn named(headers: &HeaderMap) -> Vec<HeaderName> {
-    let named = tokens(headers, header::CONNECTION).filter_map(|name| HeaderName::try_from(name).ok());
-    named.filter(|name| !HOP_BY_HOP.contains(name) && !is_end_to_end(name)).collect()
+fn named(fields: &impl Fields) -> impl Iterator<Item = &[u8]> {
+    fields.items("connection").filter(|name| !is_hop_by_hop(name) && !is_end_to_end(name))
+}
+
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    HOP_BY_HOP.iter().any(|other| fields::is(name, other))
 }
 
 /// What a client may not have removed by naming it in Connection: whom the request is for, and what outer proxies saw.
-fn is_end_to_end(name: &HeaderName) -> bool {
-    name == header::HOST || name.as_str().starts_with("x-forwarded-")
+fn is_end_to_end(name: &[u8]) -> bool {
+    let is_forwarded = name.get(..FORWARDED.len()).is_some_and(|start| fields::is(start, FORWARDED));
+    is_forwarded || fields::is(name, "host")
 }
 
 /// Says on whose behalf a request comes.
 pub(super) fn forward(headers: &mut HeaderMap, client: IpAddr, secure: bool) {
-    for (name, value) in forwarding(headers, client, secure) {
+    let own = forwarding(headers, client, secure);
+    let own = own.map(|(name, value)| Some((name, HeaderValue::from_bytes(&value?).ok()?)));
+    for (name, value) in own.into_iter().flatten() {
         headers.insert(name, value);
     }
 }
 
-/// What says on whose behalf a request with these `headers` comes, to be set in them: the client's address is appended to
+/// What says on whose behalf a request with these `fields` comes, to be set in them: the client's address is appended to
 /// X-Forwarded-For; X-Forwarded-Proto and X-Forwarded-Host are set where nobody in front of readygate has, for whoever did
 /// saw the client itself.
-pub(super) fn forwarding(headers: &HeaderMap, client: IpAddr, secure: bool) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn forwarding(
+    fields: &impl Fields,
+    client: IpAddr,
+    secure: bool,
+) -> [(&'static str, Option<Cow<'_, [u8]>>); 3] {
     let mut chain = String::with_capacity(LONGEST_ADDRESS);
-    for before in headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
+    for before in fields.values(FORWARDED_FOR).filter_map(fields::text) {
         chain.extend([before, ", "]);
     }
     // A string takes whatever is written.
     let _ = write!(chain, "{}", client.to_canonical());
-    let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
-    let wanted = [
-        (FORWARDED_FOR, HeaderValue::try_from(chain).ok()),
-        (FORWARDED_PROTO, Some(scheme).filter(|_| !headers.contains_key(&FORWARDED_PROTO))),
-        (FORWARDED_HOST, headers.get(header::HOST).cloned().filter(|_| !headers.contains_key(&FORWARDED_HOST))),
-    ];
-    wanted.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let scheme: &[u8] = if secure { b"https" } else { b"http" };
+    let host = fields.values("host").next();
+    [
+        (FORWARDED_FOR, Some(Cow::Owned(chain.into_bytes()))),
+        (FORWARDED_PROTO, Some(Cow::Borrowed(scheme)).filter(|_| !fields.has(FORWARDED_PROTO))),
+        (FORWARDED_HOST, host.map(Cow::Borrowed).filter(|_| !fields.has(FORWARDED_HOST))),
+    ]
 }
 
 /// Refuses what two servers could read in two ways.
@@ -84,22 +115,23 @@ pub(super) fn forwarding(headers: &HeaderMap, client: IpAddr, secure: bool) -> V
 /// # Errors
 /// What is wrong: Host missing, doubled or at odds with the request target (RFC 9112 §3.2), or a Transfer-Encoding
 /// that is not `chunked` once (§6.1; hyper takes `gzip, chunked` and `chunked, chunked`).
-pub(super) fn check(request: &request::Parts) -> Result<(), &'static str> {
+pub(super) fn check(request: &Head<impl Fields>) -> Result<(), &'static str> {
     check_target(request)?;
     check_host(request)?;
-    let encodings: Vec<&str> = tokens(&request.headers, header::TRANSFER_ENCODING).collect();
-    if encodings.len() > 1 || encodings.iter().any(|encoding| !encoding.eq_ignore_ascii_case("chunked")) {
-        return Err("Transfer-Encoding must be chunked, once");
+    let mut encodings = request.fields.items("transfer-encoding");
+    match (encodings.next(), encodings.next()) {
+        (None, _) => Ok(()),
+        (Some(encoding), None) if fields::is(encoding, "chunked") => Ok(()),
+        (Some(_), _) => Err("Transfer-Encoding must be chunked, once"),
     }
-    Ok(())
 }
 
 /// RFC 9112 §3.2: a path, an http URL, or `*` for OPTIONS. A proxy for one backend opens no tunnels.
-fn check_target(request: &request::Parts) -> Result<(), &'static str> {
-    if request.method == Method::CONNECT {
+fn check_target(request: &Head<impl Fields>) -> Result<(), &'static str> {
+    if *request.method == Method::CONNECT {
         return Err("CONNECT is not offered here");
     }
-    if request.uri.path() == "*" && request.method != Method::OPTIONS {
+    if request.uri.path() == "*" && *request.method != Method::OPTIONS {
         return Err("* is a target for OPTIONS only");
     }
     match request.uri.scheme_str() {
@@ -119,12 +151,12 @@ pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), &'static str
     }
     // RFC 9112 §6.3: Transfer-Encoding overrides Content-Length.
     headers.remove(header::CONTENT_LENGTH);
-    let chunked = tokens(headers, header::TRANSFER_ENCODING).all(|coding| coding.eq_ignore_ascii_case("chunked"));
+    let chunked = headers.items("transfer-encoding").all(|coding| fields::is(coding, "chunked"));
     if chunked { Ok(()) } else { Err("transfer coding beside chunked") }
 }
 
-fn check_host(request: &request::Parts) -> Result<(), &'static str> {
-    let mut hosts = request.headers.get_all(header::HOST).iter();
+fn check_host(request: &Head<impl Fields>) -> Result<(), &'static str> {
+    let mut hosts = request.fields.values("host");
     let host = match (hosts.next(), hosts.next()) {
         (None, _) if request.version < Version::HTTP_11 => return Ok(()),
         (None, _) => return Err("Host is missing"),
@@ -135,18 +167,16 @@ fn check_host(request: &request::Parts) -> Result<(), &'static str> {
         return Err("Host is no host");
     }
     match request.uri.authority() {
-        Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
-            Err("Host differs from the request target")
-        }
+        Some(authority) if !fields::is(host, authority.as_str()) => Err("Host differs from the request target"),
         Some(_) | None => Ok(()),
     }
 }
 
 /// A host and perhaps a port (RFC 9112 §3.2), or nothing, which says that the target has no host. Whoever else reads it,
 /// in front or behind, would have to guess what a path, a name or a second host in it means.
-fn is_host(value: &HeaderValue) -> bool {
+fn is_host(value: &[u8]) -> bool {
     // RFC 3986 takes a comma for part of a name; whoever joins two Hosts into one line puts it between them.
-    let Some(text) = value.to_str().ok().filter(|text| !text.contains(',')) else { return false };
+    let Some(text) = fields::text(value).filter(|text| !text.contains(',')) else { return false };
     let Ok(authority) = text.parse::<Authority>() else { return text.is_empty() };
     let port =
         text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':').or(rest.is_empty().then_some("")));
@@ -165,6 +195,10 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).unwrap().into_parts().0
+    }
+
+    fn checked(request: &request::Parts) -> Result<(), &'static str> {
+        check(&request.into())
     }
 
     #[test]
@@ -219,31 +253,31 @@ mod tests {
     #[test]
     fn a_target_that_is_no_path_and_no_http_url_is_refused() {
         for uri in ["ftp://a/", "*", "a"] {
-            assert!(check(&parts(uri, &[("host", "a")])).is_err(), "{uri}");
+            assert!(checked(&parts(uri, &[("host", "a")])).is_err(), "{uri}");
         }
         let mut connect = parts("a:80", &[("host", "a:80")]);
         connect.method = Method::CONNECT;
-        assert!(check(&connect).is_err());
+        assert!(checked(&connect).is_err());
     }
 
     #[test]
     fn a_host_is_a_host_and_perhaps_a_port() {
         for good in ["a", "a.example:80", "a_b.example", "[::1]", "[::1]:8080", "10.0.0.1", "a:", ""] {
-            assert_eq!(check(&parts("/", &[("host", good)])), Ok(()), "{good}");
+            assert_eq!(checked(&parts("/", &[("host", good)])), Ok(()), "{good}");
         }
         for bad in
             ["a b", "a, b", "a,b", "a,", "a/b", "b@a", "a:b", "a:80:80", "a?b", "a#b", "[::1", "[::1]b", "\u{e9}"]
         {
-            assert!(check(&parts("/", &[("host", bad)])).is_err(), "{bad}");
+            assert!(checked(&parts("/", &[("host", bad)])).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_request_that_two_servers_could_read_differently_is_refused() {
         let host = ("host", "a");
-        assert_eq!(check(&parts("/", &[host])), Ok(()));
-        assert_eq!(check(&parts("http://A/", &[host])), Ok(()));
-        assert_eq!(check(&parts("/", &[host, ("transfer-encoding", "Chunked")])), Ok(()));
+        assert_eq!(checked(&parts("/", &[host])), Ok(()));
+        assert_eq!(checked(&parts("http://A/", &[host])), Ok(()));
+        assert_eq!(checked(&parts("/", &[host, ("transfer-encoding", "Chunked")])), Ok(()));
         for bad in [
             parts("/", &[]),
             parts("/", &[host, ("host", "b")]),
@@ -251,7 +285,7 @@ mod tests {
             parts("/", &[host, ("transfer-encoding", "gzip, chunked")]),
             parts("/", &[host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
         ] {
-            assert!(check(&bad).is_err(), "{bad:?}");
+            assert!(checked(&bad).is_err(), "{bad:?}");
         }
     }
 }

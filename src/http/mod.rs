@@ -29,7 +29,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
@@ -42,6 +42,7 @@ use self::{
     body::Noted,
     doorstep::{Knock, Ready},
     head::{Line, Phase, Timed},
+    headers::Head,
     interim::{Aside, Interim},
     refuse::Refusal,
     socket::Answer,
@@ -125,7 +126,7 @@ pub async fn serve(sites: Sites, stream: Stream, address: SocketAddr, place: Pla
 /// Serves the requests of a connection by hyper; the first is answered with what is `ready`.
 async fn serve_requests(
     sites: Sites,
-    timed: Timed<Aside<Stream>>,
+    mut timed: Timed<Aside<Stream>>,
     phase: Phase,
     peer: Peer,
     ready: Option<Ready>,
@@ -136,6 +137,7 @@ async fn serve_requests(
         (house.config.server.header_bytes, house.drain.clone())
     };
     let address = peer.address;
+    timed.remember();
     // hyper has yet to hear of a drain that began while the first was answered.
     let is_last = is_late || ready.is_some() && drain.has_begun();
     let mut builder = http1::Builder::new();
@@ -204,7 +206,8 @@ async fn answer(
 async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
     let (head, body) = request.into_parts();
     let asked = site.house.config.log.requests.then(|| Asked::new(&head, peer.address.ip()));
-    let examined = headers::check(&head).map(|()| upgrade::examine(&head));
+    let read = Head::from(&head);
+    let examined = headers::check(&read).map(|()| upgrade::examine(&read));
     if !matches!(examined, Ok(Examined::WebSocket(_))) {
         peer.line.forget();
     }
@@ -228,15 +231,15 @@ async fn route(site: &Arc<Site>, request: Request<Incoming>, peer: Peer) -> Resp
 }
 
 /// As an upgrade of hyper's.
-async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: HeaderValue, peer: &Peer) -> Response<Body> {
+async fn socket(site: &Arc<Site>, mut request: Request<Incoming>, accept: String, peer: &Peer) -> Response<Body> {
     let client = raw(hyper::upgrade::on(&mut request));
     let (head, _) = request.into_parts();
-    let opening = Opening { head, spelling: peer.line.spelling(), accept };
+    let opening = Opening { uri: head.uri, lines: peer.line.spelling().lines(&head.headers), accept };
     let (session, reply) = socket::begin(site, opening, peer, client);
     site.tasks.spawn(session);
     match socket::answer(reply, peer).await {
         Answer::Switch(head) => {
-            let (response, spelling) = socket::parsed(&head);
+            let (response, spelling) = socket::parsed(head);
             peer.interim.spell(spelling);
             response
         }

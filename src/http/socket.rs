@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header, response, uri::PathAndQuery};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, Uri, uri::PathAndQuery};
 use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
 
@@ -14,21 +14,26 @@ use super::{
 };
 use crate::{
     dial::Stream,
+    fields::{self, Line, Lines},
     session::{
         self, Arrival, Reply,
         deferral::Deferral,
+        gating::Gating,
         outcome::Outcome,
         standing::{self, Standing},
     },
+    telemetry::trace::Trace,
     upstream::{
         Body,
-        handshake::{self, Handshake, Heard},
+        handshake::{self, Handshake, MOST_HEADERS},
         spelling::Spelling,
     },
 };
 
-/// As RFC 6455 writes them, for clients that look for them letter by letter.
-const OWN_SPELLING: &[u8] = b"Connection:\nUpgrade:\nSec-WebSocket-Accept:\nSec-WebSocket-Protocol:";
+/// The names in an answer of ours, as RFC 6455 writes them, for clients that look for them letter by letter.
+const OWN_UPGRADING: [Line; 2] = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")];
+const OWN_ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
+const OWN_PROTOCOL: &[u8] = b"Sec-WebSocket-Protocol";
 
 /// What a handshake is answered.
 pub(super) enum Answer {
@@ -64,7 +69,7 @@ pub(super) async fn answer(reply: oneshot::Receiver<Reply>, peer: &Peer) -> Answ
         Ok(Reply::Early { accept, subprotocol, standing }) => {
             Answer::Switch(accepted(&accept, subprotocol.as_ref(), standing))
         }
-        Ok(Reply::Switch(head)) => Answer::Switch(relayed(&head)),
+        Ok(Reply::Switch { lines, standing }) => Answer::Switch(relayed(&lines, standing)),
         Ok(Reply::Decline(response)) => Answer::Refuse(declined(*response)),
         Ok(Reply::Refuse(farewell)) => Answer::Refuse(Refusal::from(farewell).into_response()),
         Err(_) => Answer::Refuse(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response()),
@@ -72,50 +77,61 @@ pub(super) async fn answer(reply: oneshot::Receiver<Reply>, peer: &Peer) -> Answ
 }
 
 /// A 101 as hyper has it, and how its names are spelt.
-pub(super) fn parsed(head: &[u8]) -> (Response<Body>, Spelling) {
-    match handshake::hear_own(&mut BytesMut::from(head)) {
-        Heard::Switch(mut head) => {
-            let spelling = head.extensions.remove().unwrap_or_default();
-            (Response::from_parts(*head, empty()), spelling)
-        }
-        Heard::Part | Heard::Other => {
-            (Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer").into_response(), Spelling::default())
-        }
+pub(super) fn parsed(head: Vec<u8>) -> (Response<Body>, Spelling) {
+    // The upstream's may have one line more by then, that says how things stand.
+    let mut lines = [httparse::EMPTY_HEADER; MOST_HEADERS + 1];
+    let mut answer = httparse::Response::new(&mut lines);
+    let response = answer.parse(&head).ok().and_then(|_| {
+        let bare = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        let whole = answer.headers.iter().fold(bare, |response, line| response.header(line.name, line.value));
+        whole.body(empty()).ok()
+    });
+    match response {
+        Some(response) => (response, Spelling::of(head.into())),
+        None => (Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer").into_response(), Spelling::default()),
     }
 }
 
 fn arrival(site: &Site, opening: Opening, peer: &Peer) -> Arrival {
-    let Opening { head: request, spelling, accept } = opening;
-    let (config, address) = (&site.house.config, peer.address);
-    let route = config.route_of(request.uri.path());
+    let Opening { uri, lines, accept } = opening;
+    let (config, address, path) = (&site.house.config, peer.address, uri.path());
+    let route = config.route_of(path);
+    let policy = &config.routes[route].gate;
     let early = match config.features.early_accept {
-        true => upgrade::early(&request, &config.routes[route].gate, peer.secure),
+        true => upgrade::early(&lines, policy, peer.secure),
         false => Err(Deferral::SwitchedOff),
     };
-    let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let forwarding = headers::forwarding(&request.headers, address.ip(), peer.secure);
-    let is_own = |name: &HeaderName| forwarding.iter().any(|(own, _)| own == name);
-    let passed = headers::end_to_end(&request.headers).filter(|(name, _)| !is_own(name));
-    let lines = passed.chain(forwarding.iter().map(|(name, value)| (name, value)));
-    let handshake = Handshake::of(target, lines, &spelling);
-    Arrival { request, handshake, accept, early, route, peer: address, place: peer.place.clone(), at: Instant::now() }
+    let gating = Gating::of(policy, &lines, address.ip());
+    let trace = Trace::of(&lines).map(Box::new);
+    let handshake = passed(&uri, &lines, peer);
+    let (path, place) = (path.to_owned(), peer.place.clone());
+    Arrival { path, handshake, accept, gating, trace, early, route, peer: address, place, at: Instant::now() }
+}
+
+/// The handshake as it goes on to the upstream.
+fn passed(uri: &Uri, lines: &Lines, peer: &Peer) -> Handshake {
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let forwarding = headers::forwarding(lines, peer.address.ip(), peer.secure);
+    let ours = || forwarding.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let is_ours = |name: &[u8]| ours().any(|(our, _)| fields::is(name, our));
+    let theirs = headers::end_to_end(lines).filter(|(name, _)| !is_ours(name));
+    let ours = ours().map(|(name, value)| (lines.spell(name), value));
+    Handshake::of(target, theirs.chain(ours).chain(handshake::upgrading(lines)))
 }
 
 /// readygate's own 101.
-fn accepted(accept: &HeaderValue, subprotocol: Option<&HeaderValue>, standing: Standing) -> Vec<u8> {
-    let state = standing.value();
-    let subprotocol = subprotocol.map(|subprotocol| (&header::SEC_WEBSOCKET_PROTOCOL, subprotocol));
-    let lines = [(&header::SEC_WEBSOCKET_ACCEPT, accept)].into_iter().chain(subprotocol);
-    handshake::switching(lines.chain([(&standing::HEADER, &state)]), &Spelling::of(Bytes::from_static(OWN_SPELLING)))
+fn accepted(accept: &str, subprotocol: Option<&HeaderValue>, standing: Standing) -> Vec<u8> {
+    let subprotocol = subprotocol.map(|subprotocol| (OWN_PROTOCOL, subprotocol.as_bytes()));
+    let lines = OWN_UPGRADING.into_iter().chain([(OWN_ACCEPT, accept.as_bytes())]).chain(subprotocol);
+    handshake::switching(lines.chain([standing.line()]))
 }
 
 /// The upstream's. RFC 9110 §8.6: it has no body, whatever it says.
-fn relayed(head: &response::Parts) -> Vec<u8> {
-    let lines = headers::end_to_end(&head.headers).filter(|(name, _)| *name != header::CONTENT_LENGTH);
-    match head.extensions.get() {
-        Some(spelling) => handshake::switching(lines, spelling),
-        None => handshake::switching(lines, &Spelling::default()),
-    }
+fn relayed(lines: &Lines, standing: Option<Standing>) -> Vec<u8> {
+    let is_ours = |name: &[u8]| standing.is_some() && fields::is(name, standing::NAME);
+    let is_length = |name: &[u8]| fields::is(name, "content-length");
+    let theirs = headers::end_to_end(lines).filter(|(name, _)| !is_length(name) && !is_ours(name));
+    handshake::switching(theirs.chain(standing.map(Standing::line)).chain(handshake::upgrading(lines)))
 }
 
 fn declined(mut response: Response<Body>) -> Response<Body> {
@@ -134,7 +150,6 @@ fn empty() -> Body {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::upstream::handshake::MOST_HEADERS;
 
     fn answer(lines: &[(&str, &str)]) -> Response<Body> {
         let answer = lines.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
@@ -143,11 +158,9 @@ mod tests {
 
     #[test]
     fn a_101_with_as_many_lines_as_may_be_and_one_of_readygates_is_read_again() {
-        let names = (0..MOST_HEADERS - 1).map(|number| HeaderName::try_from(format!("x-{number}")));
-        let names = names.collect::<Result<Vec<_>, _>>().unwrap();
-        let (value, spelling) = (HeaderValue::from_static("1"), Spelling::default());
-        let head = handshake::switching(names.iter().map(|name| (name, &value)), &spelling);
-        let (response, _) = parsed(&head);
+        let names: Vec<_> = (0..=MOST_HEADERS).map(|number| format!("x-{number}")).collect();
+        let head = handshake::switching(names.iter().map(|name| (name.as_bytes(), b"1".as_slice())));
+        let (response, _) = parsed(head);
         assert_eq!((response.status(), response.headers().len()), (StatusCode::SWITCHING_PROTOCOLS, MOST_HEADERS + 1));
     }
 

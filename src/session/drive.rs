@@ -21,7 +21,7 @@ use super::{
     client::Client,
     deferral::Deferral,
     event::{Action, Input},
-    gating::{Gating, Would},
+    gating::Would,
     ledger::Ledger,
     listening::Listening,
     outcome::Outcome,
@@ -36,7 +36,6 @@ use crate::{
     hold::budget::Lease,
     splice::Splice,
     stall::{MOMENT, was_stopped},
-    telemetry::trace::Trace,
     upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
 };
 
@@ -106,7 +105,7 @@ pub(super) enum Led<C, U: Upstream> {
 /// What stays of an arrival while its session is led.
 pub(super) struct Arrived {
     pub(super) handshake: Handshake,
-    pub(super) accept: HeaderValue,
+    pub(super) accept: String,
     pub(super) early: Result<Option<HeaderValue>, Deferral>,
     pub(super) place: Place,
     pub(super) at: std::time::Instant,
@@ -171,13 +170,11 @@ enum Seen<C, S> {
 
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     fn new(house: Arc<House<U>>, arrival: Arrival, reply: ReplySender, upgrade: Boxed<Option<(C, Bytes)>>) -> Self {
-        let Arrival { request, handshake, accept, early, route, peer, place, at } = arrival;
-        let policy = &house.config.routes[route].gate;
-        let gating = Gating::of(policy, &request.headers, peer.ip());
-        let machine = Machine::new(policy, at);
+        let Arrival { path, handshake, accept, gating, trace, early, route, peer, place, at } = arrival;
+        let machine = Machine::new(&house.config.routes[route].gate, at);
         let machine = if gating.holds() { machine } else { machine.unheld() };
         let lane = house.gate.lane(route);
-        let entry = house.registry.enter(request.uri.path(), peer, at, machine.state().label());
+        let entry = house.registry.enter(path, peer, at, machine.state().label());
         let visit = house.gate.visit();
         let books = Books {
             seq: entry.id(),
@@ -187,7 +184,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
             would: Would::Pass,
             reason: String::new(),
             route,
-            trace: Trace::of(&request.headers).map(Box::new),
+            trace,
             house,
         };
         Self {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     descriptors::Place,
     gate::Gate,
-    session::{Reply, outcome::Outcome, simulation::scene::usual_configuration},
+    session::{Reply, gating::Gating, outcome::Outcome, simulation::scene::usual_configuration},
     telemetry::metrics::Metrics,
     upstream::handshake::Handshake,
     wire::{
@@ -49,9 +49,11 @@ fn house() -> Arc<House<Unwilling>> {
 
 fn arrival() -> Arrival {
     Arrival {
-        request: Request::new(()).into_parts().0,
+        path: "/".to_owned(),
         handshake: Handshake::default(),
-        accept: HeaderValue::from_static("accept"),
+        accept: "accept".to_owned(),
+        gating: Gating::Enforced,
+        trace: None,
         early: Ok(None),
         route: 0,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),

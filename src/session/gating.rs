@@ -6,12 +6,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, header};
-
-use crate::config::{Gate, Mode, Rollout, RolloutKey};
+use crate::{
+    config::{Gate, Mode, Rollout, RolloutKey},
+    fields::{self, Fields},
+};
 
 /// Where proxies say for whom they ask, the client first.
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The offset basis of FNV-1a with 64 bits.
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
@@ -45,11 +46,11 @@ pub enum Would {
 impl Gating {
     /// Decides for a client at `peer` that sends these headers.
     #[must_use]
-    pub fn of(policy: &Gate, headers: &HeaderMap, peer: IpAddr) -> Self {
+    pub fn of(policy: &Gate, fields: &impl Fields, peer: IpAddr) -> Self {
         match policy.mode {
             Mode::Off => Self::Off,
             Mode::Observe => Self::Observed,
-            Mode::Enforce if is_in_share(&policy.rollout, headers, peer) => Self::Enforced,
+            Mode::Enforce if is_in_share(&policy.rollout, fields, peer) => Self::Enforced,
             Mode::Enforce => Self::Observed,
         }
     }
@@ -75,18 +76,18 @@ impl Would {
     }
 }
 
-fn is_in_share(rollout: &Rollout, headers: &HeaderMap, peer: IpAddr) -> bool {
+fn is_in_share(rollout: &Rollout, fields: &impl Fields, peer: IpAddr) -> bool {
     if rollout.percent >= Rollout::WHOLE {
         return true;
     }
     let own = match &rollout.key {
         RolloutKey::Address => None,
-        RolloutKey::Header(name) => headers.get(name).map(|value| value.as_bytes().trim_ascii()),
-        RolloutKey::Cookie(name) => cookie(headers, name),
+        RolloutKey::Header(name) => fields.values(name.as_str()).next().map(<[u8]>::trim_ascii),
+        RolloutKey::Cookie(name) => cookie(fields, name),
     };
     let place = match own.filter(|key| !key.is_empty()) {
         Some(key) => place(key),
-        None => place(address(headers, peer).to_string().as_bytes()),
+        None => place(address(fields, peer).to_string().as_bytes()),
     };
     place < u64::from(rollout.percent)
 }
@@ -100,8 +101,8 @@ fn place(key: &[u8]) -> u64 {
 
 /// The first address of X-Forwarded-For: behind a load balancer the connection's own is that of the balancer. A client
 /// can write there what it likes; all it gains is its choice of the share.
-fn address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    let first = headers.get(FORWARDED_FOR).and_then(|line| line.to_str().ok()?.split(',').next());
+fn address(fields: &impl Fields, peer: IpAddr) -> IpAddr {
+    let first = fields.values(FORWARDED_FOR).next().and_then(|line| fields::text(line)?.split(',').next());
     first.and_then(|text| parse(text.trim())).unwrap_or(peer).to_canonical()
 }
 
@@ -110,8 +111,8 @@ fn parse(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
-    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+fn cookie<'f>(fields: &'f impl Fields, name: &str) -> Option<&'f [u8]> {
+    let pairs = fields.values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 

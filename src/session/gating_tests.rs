@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::session::simulation::scene::usual_configuration;

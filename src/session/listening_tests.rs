@@ -3,7 +3,6 @@
 use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::timeout,
@@ -12,6 +11,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::OnTimeout,
+    fields::Lines,
     hold::{Hold, budget::Budget},
     session::simulation::scene::usual_configuration,
 };
@@ -34,8 +34,7 @@ fn fixture(early: &[u8], room: usize) -> Fixture {
     let limits = usual_configuration().hold;
     let lease = Budget::new(limits.total_bytes, limits.sessions).enter().unwrap();
     let ((client, client_end), (backend, upstream_end)) = (duplex(room), duplex(ROOMY));
-    let head = Box::new(Response::new(()).into_parts().0);
-    let joined = Joined { stream: upstream_end, early: Bytes::copy_from_slice(early), head };
+    let joined = Joined { stream: upstream_end, early: Bytes::copy_from_slice(early), lines: Lines::default() };
     let rule = Confirm {
         json: Vec::new(),
         text: Some("ready".to_owned()),

@@ -37,17 +37,24 @@ mod unheld;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Response, request, response};
+use http::{HeaderValue, Response};
 use tokio::sync::oneshot;
 
-use self::{deferral::Deferral, deferral::Deferrals, outcome::Farewell, registry::Registry, standing::Standing};
+use self::{
+    deferral::{Deferral, Deferrals},
+    gating::Gating,
+    outcome::Farewell,
+    registry::Registry,
+    standing::Standing,
+};
 use crate::{
     config::Config,
     descriptors::Place,
     drain::Drain,
+    fields::Lines,
     gate::Gate,
     hold::budget::Budget,
-    telemetry::{floods::Floods, metrics::Metrics},
+    telemetry::{floods::Floods, metrics::Metrics, trace::Trace},
     upstream::{Body, handshake::Handshake},
 };
 
@@ -114,12 +121,16 @@ impl<U> House<U> {
 /// A handshake request that is fit to be answered.
 #[derive(Debug)]
 pub struct Arrival {
-    /// The request as it came.
-    pub request: request::Parts,
+    /// The path it asks for.
+    pub path: String,
     /// As it is to go to the upstream.
     pub handshake: Handshake,
     /// The Sec-WebSocket-Accept that belongs to its key.
-    pub accept: HeaderValue,
+    pub accept: String,
+    /// How the gate counts for it.
+    pub gating: Gating,
+    /// What its lines are found by. Boxed, for most have none.
+    pub trace: Option<Box<Trace>>,
     /// The subprotocol that an early accept answers, or why there can be none.
     pub early: Result<Option<HeaderValue>, Deferral>,
     /// The place in the configuration of its route.
@@ -138,14 +149,19 @@ pub enum Reply {
     /// readygate's own 101.
     Early {
         /// Sec-WebSocket-Accept.
-        accept: HeaderValue,
+        accept: String,
         /// The subprotocol, if one is answered.
         subprotocol: Option<HeaderValue>,
         /// How things stand.
         standing: Standing,
     },
     /// The upstream's 101.
-    Switch(Box<response::Parts>),
+    Switch {
+        /// Its fields.
+        lines: Lines,
+        /// What is to be said of how things stand.
+        standing: Option<Standing>,
+    },
     /// The upstream's refusal.
     Decline(Box<Response<Body>>),
     /// readygate's refusal.

@@ -5,14 +5,14 @@
 use std::{
     collections::BTreeSet,
     future::pending,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::HeaderMap;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::oneshot,
@@ -20,16 +20,12 @@ use tokio::{
     time::{Instant, advance},
 };
 
-use super::{
-    Arrival, House, Reply,
-    outcome::Outcome,
-    run,
-    standing::{HEADER, Standing},
-};
+use super::{Arrival, House, Reply, gating::Gating, outcome::Outcome, run, standing::Standing};
 use crate::{
     config::{Config, Environment},
     descriptors::Place,
     dial::{DialError, DialFault},
+    fields::Lines,
     gate::{Class, Failure, Gate, Plan},
     telemetry::metrics::Metrics,
     upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
@@ -59,9 +55,7 @@ impl Upstream for Script {
         }
         let (stream, end) = duplex(1 << 16);
         self.ends.lock().unwrap().push(end);
-        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header(HEADER, "backend").body(());
-        let (head, ()) = response.unwrap().into_parts();
-        Ok(Answer::Joined(Joined { stream, early: Bytes::from_static(GREETING), head: Box::new(head) }))
+        Ok(Answer::Joined(Joined { stream, early: Bytes::from_static(GREETING), lines: Lines::default() }))
     }
 }
 
@@ -99,9 +93,11 @@ struct Session {
 
 async fn arrive(house: &Arc<House<Script>>) -> Session {
     let arrival = Arrival {
-        request: Request::new(()).into_parts().0,
+        path: "/".to_owned(),
         handshake: Handshake::default(),
-        accept: HeaderValue::from_static("accept"),
+        accept: "accept".to_owned(),
+        gating: Gating::of(&house.config.gate, &HeaderMap::new(), Ipv4Addr::LOCALHOST.into()),
+        trace: None,
         early: Ok(None),
         route: 0,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
@@ -122,10 +118,7 @@ async fn arrive(house: &Arc<House<Script>>) -> Session {
 fn answer(reply: &Reply) -> (&'static str, String) {
     match reply {
         Reply::Early { standing, .. } => ("early", standing.label().to_owned()),
-        Reply::Switch(head) => {
-            let told: Vec<&str> = head.headers.get_all(HEADER).iter().map(|value| value.to_str().unwrap()).collect();
-            ("switch", told.join(","))
-        }
+        Reply::Switch { standing, .. } => ("switch", standing.map_or("backend", Standing::label).to_owned()),
         Reply::Refuse(farewell) => ("refuse", farewell.status.as_u16().to_string()),
         Reply::Decline(_) => ("decline", String::new()),
     }

@@ -114,10 +114,11 @@ impl Registry {
 
     /// Enters a session that just arrived, in the state `first`.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, path: &str, peer: SocketAddr, arrived: Instant, first: &'static str) -> Entry {
+    pub fn enter(self: &Arc<Self>, mut path: String, peer: SocketAddr, arrived: Instant, first: &'static str) -> Entry {
+        path.truncate(shown(&path).len());
         let record = Arc::new(Record {
             id: self.next.fetch_add(1, Ordering::Relaxed),
-            path: shown(path).into(),
+            path: path.into(),
             peer,
             arrived,
             arrived_at: SystemTime::now(),
@@ -309,7 +310,7 @@ mod tests {
     }
 
     fn enter(registry: &Arc<Registry>) -> Entry {
-        registry.enter("/ws", SocketAddr::from(([127, 0, 0, 1], 1)), Instant::now(), "arrived")
+        registry.enter("/ws".to_owned(), SocketAddr::from(([127, 0, 0, 1], 1)), Instant::now(), "arrived")
     }
 
     #[test]
@@ -346,7 +347,7 @@ mod tests {
         let start = Instant::now();
         let arrive = |after| {
             let at = start + Duration::from_secs(after);
-            registry.enter("/ws", SocketAddr::from(([127, 0, 0, 1], 1)), at, "arrived")
+            registry.enter("/ws".to_owned(), SocketAddr::from(([127, 0, 0, 1], 1)), at, "arrived")
         };
         let [open, first, second] = [0, 10, 20].map(arrive);
         let now = start + Duration::from_secs(60);

@@ -5,10 +5,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::gate::Verdict;
+use crate::{fields::Line, gate::Verdict};
 
+/// The response header's name.
+pub const NAME: &str = "x-readygate-state";
 /// The response header.
-pub const HEADER: HeaderName = HeaderName::from_static("x-readygate-state");
+pub const HEADER: HeaderName = HeaderName::from_static(NAME);
 
 /// What the header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,12 @@ impl Standing {
     #[must_use]
     pub fn value(self) -> HeaderValue {
         HeaderValue::from_static(self.label())
+    }
+
+    /// The header, as it is written.
+    #[must_use]
+    pub fn line(self) -> Line<'static> {
+        (NAME.as_bytes(), self.label().as_bytes())
     }
 
     /// Sets the header, in place of one that the backend may have set.

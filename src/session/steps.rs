@@ -5,7 +5,7 @@ mod confirming;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{header, response};
+use http::HeaderValue;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     state::State,
 };
 use crate::{
+    fields::{Fields, Lines},
     gate::{Lane, Permit},
     hold::{Hold, head},
     splice::Splice,
@@ -107,7 +108,7 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let (house, pause) = (Arc::clone(&self.books.house), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
-        let dial = async move { house.upstream.dial(handshake, accept.to_str().unwrap_or_default()).await };
+        let dial = async move { house.upstream.dial(handshake, &accept).await };
         self.dial = Some(after(pause, dial));
     }
 
@@ -171,23 +172,20 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// The client gets the upstream's 101, as `head` gives it, if it has none.
-    pub(super) fn relay_101(&mut self, head: impl FnOnce(&mut Joined<U::Stream>) -> Box<response::Parts>) {
+    /// The client gets the upstream's 101, as `lines` gives it, if it has none.
+    pub(super) fn relay_101(&mut self, lines: impl FnOnce(&mut Joined<U::Stream>) -> Lines) {
         if !self.machine.is_accepted()
             && let Some(joined) = &mut self.joined
         {
-            let mut head = head(joined);
-            if self.degraded {
-                Standing::Degraded.mark(&mut head.headers);
-            }
+            let (lines, standing) = (lines(joined), self.degraded.then_some(Standing::Degraded));
             self.machine.accept();
-            self.reply(Reply::Switch(head));
+            self.reply(Reply::Switch { lines, standing });
         }
     }
 
     /// The upstream is there: the client gets its 101 if it has none, and the streams are joined once it is there too.
     pub(super) fn join(&mut self) {
-        self.relay_101(Joined::take_head);
+        self.relay_101(|joined| std::mem::take(&mut joined.lines));
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.replay(*client),
             Leg::Listening(listening) => {
@@ -330,10 +328,10 @@ fn after<T>(pause: Duration, act: impl Future<Output = T> + Send + 'static) -> B
 /// After an early accept the upstream's 101 must be what the client was told.
 fn agrees<S>(joined: &Joined<S>, arrived: &Arrived) -> Result<(), &'static str> {
     let told = arrived.early.as_ref().ok().and_then(Option::as_ref);
-    if joined.head.headers.get(header::SEC_WEBSOCKET_PROTOCOL) != told {
+    if joined.lines.values("sec-websocket-protocol").next() != told.map(HeaderValue::as_bytes) {
         return Err("upstream selected another subprotocol than the client was told");
     }
-    if joined.head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+    if joined.lines.has("sec-websocket-extensions") {
         return Err("upstream selected an extension that was not offered");
     }
     Ok(())

@@ -107,7 +107,7 @@ where
     /// Ends both streams: 1012 to each end that stands between frames.
     pub fn cut(&mut self) {
         let step = self.turn(Input::CutDue);
-        self.obey(step, CUT_GRACE);
+        self.obey(step);
     }
 
     /// Whole data frames that were held: how many the upstream has taken, and how many it has not.
@@ -146,7 +146,7 @@ where
 
     fn part(&mut self, input: Input) -> Event {
         let step = self.turn(input);
-        self.obey(step, LINGER);
+        self.obey(step);
         Event::Parting(self.end())
     }
 
@@ -156,7 +156,7 @@ where
         step
     }
 
-    fn obey(&mut self, step: Step, linger: Duration) {
+    fn obey(&mut self, step: Step) {
         match step {
             Step::Wait => {}
             Step::ShutUpstream => {
@@ -173,13 +173,6 @@ where
             }
             Step::Abort => self.aborted = true,
         }
-        if self.linger.is_none() {
-            self.arm(linger);
-        }
-    }
-
-    fn arm(&mut self, linger: Duration) {
-        self.linger = Some((Box::pin(sleep_until(Instant::now() + linger)), self.moved()));
     }
 
     fn close_client(&mut self, reason: &str) {
@@ -210,12 +203,13 @@ where
         if self.aborted || (self.to_upstream.is_stopped() && self.to_client.is_spent()) || self.is_parted() {
             return true;
         }
-        let moved = self.moved();
-        if self.linger.is_none() && self.have_closed() {
-            self.arm(LINGER);
+        if self.phase == Phase::Flowing && !self.have_closed() {
+            return false;
         }
-        let is_cut = self.phase == Phase::Cut;
-        let Some((sleep, moved_before)) = &mut self.linger else { return false };
+        let (moved, is_cut) = (self.moved(), self.phase == Phase::Cut);
+        let patience = if is_cut { CUT_GRACE } else { LINGER };
+        let (sleep, moved_before) =
+            self.linger.get_or_insert_with(|| (Box::pin(sleep_until(Instant::now() + patience)), moved));
         while sleep.as_mut().poll(cx).is_ready() {
             if moved == *moved_before || is_cut {
                 return true;

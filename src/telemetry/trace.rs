@@ -7,13 +7,14 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 
-use http::{HeaderMap, HeaderName};
 use tracing::Span;
 
+use crate::fields::Fields;
+
 /// The W3C's header.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACEPARENT: &str = "traceparent";
 /// Google's older one.
-const CLOUD_TRACE_CONTEXT: HeaderName = HeaderName::from_static("x-cloud-trace-context");
+const CLOUD_TRACE_CONTEXT: &str = "x-cloud-trace-context";
 
 /// Hexadecimal digits of a trace's id.
 const TRACE_DIGITS: usize = 32;
@@ -31,15 +32,11 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// What the headers of a request say.
+    /// What the fields of a request say.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let one = |name: HeaderName| {
-            let mut lines = headers.get_all(name).iter();
-            let first = lines.next()?.to_str().ok()?;
-            lines.next().is_none().then_some(first)
-        };
-        one(TRACEPARENT).and_then(Self::w3c).or_else(|| one(CLOUD_TRACE_CONTEXT).and_then(Self::google))
+    pub fn of(fields: &impl Fields) -> Option<Self> {
+        let w3c = fields.one(TRACEPARENT).and_then(Self::w3c);
+        w3c.or_else(|| fields.one(CLOUD_TRACE_CONTEXT).and_then(Self::google))
     }
 
     /// A span for the lines on this request; `http_request` is the object of that name in Cloud Logging.
@@ -101,7 +98,7 @@ fn lower_hex(text: &str, digits: usize) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -110,9 +107,9 @@ mod tests {
     const W3C: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const GOOGLE: &str = "105445aa7843bc8bf206b12000100000";
 
-    fn of(lines: &[(HeaderName, &str)]) -> Option<Trace> {
+    fn of(lines: &[(&'static str, &str)]) -> Option<Trace> {
         let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).ok();
-        let pairs = lines.iter().filter_map(|(name, text)| Some((name.clone(), value(text)?)));
+        let pairs = lines.iter().filter_map(|(name, text)| Some((HeaderName::from_static(name), value(text)?)));
         let mut headers = HeaderMap::new();
         pairs.for_each(|(name, value)| {
             headers.append(name, value);

@@ -13,7 +13,7 @@ pub mod spelling;
 use std::{future::Future, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, header, response};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, combinators::BoxBody};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use self::{handshake::Heard, retold::Retold};
 use crate::{
     dial::{DialError, Dialer, Stream},
+    fields::{self, Fields, Lines},
     stall,
 };
 
@@ -45,20 +46,14 @@ pub struct Joined<S> {
     pub stream: S,
     /// Bytes that came with the 101.
     pub early: Bytes,
-    /// The 101 itself.
-    pub head: Box<response::Parts>,
+    /// The fields of the 101.
+    pub lines: Lines,
 }
 
 impl<S> Joined<S> {
-    /// The 101 itself, for the client; a bare answer takes its place.
-    pub fn take_head(&mut self) -> Box<response::Parts> {
-        let (bare, ()) = Response::new(()).into_parts();
-        std::mem::replace(&mut self.head, Box::new(bare))
-    }
-
     /// The items of the 101's Sec-WebSocket-Extensions.
     pub fn extensions(&self) -> impl Iterator<Item = &str> {
-        tokens(&self.head.headers, header::SEC_WEBSOCKET_EXTENSIONS)
+        self.lines.items("sec-websocket-extensions").filter_map(fields::text)
     }
 }
 
@@ -132,9 +127,9 @@ where
         let count = stream.read_buf(&mut bytes).await.map_err(lost)?;
         match handshake::hear(&mut bytes) {
             Heard::Part if count > 0 => {}
-            Heard::Switch(head) => {
-                check_101(&head.headers, accept).map_err(Fault::Handshake)?;
-                return Ok(Answer::Joined(Joined { stream, early: bytes.freeze(), head }));
+            Heard::Switch(lines) => {
+                check_101(&lines, accept).map_err(Fault::Handshake)?;
+                return Ok(Answer::Joined(Joined { stream, early: bytes.freeze(), lines }));
             }
             Heard::Part | Heard::Other => return decline(stream, bytes.freeze()).await,
         }
@@ -168,32 +163,20 @@ fn unusable(error: hyper::Error) -> Fault {
 }
 
 /// RFC 6455 §4.1: what a 101 must carry. Anything less never opens a tunnel.
-fn check_101(headers: &HeaderMap, accept: &str) -> Result<(), String> {
-    if !has_token(headers, header::UPGRADE, "websocket") {
+fn check_101(fields: &impl Fields, accept: &str) -> Result<(), String> {
+    if !fields.has_item("upgrade", "websocket") {
         return Err("101 without Upgrade: websocket".to_owned());
     }
-    if !has_token(headers, header::CONNECTION, "upgrade") {
+    if !fields.has_item("connection", "upgrade") {
         return Err("101 without Connection: Upgrade".to_owned());
     }
-    let mut answers = headers.get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
+    let mut answers = fields.values("sec-websocket-accept");
     match (answers.next(), answers.next()) {
-        (Some(answer), None) if answer.as_bytes() == accept.as_bytes() => Ok(()),
+        (Some(answer), None) if answer == accept.as_bytes() => Ok(()),
         (Some(_), None) => Err("101 with a wrong Sec-WebSocket-Accept".to_owned()),
         (Some(_), Some(_)) => Err("101 with more than one Sec-WebSocket-Accept".to_owned()),
         (None, _) => Err("101 without Sec-WebSocket-Accept".to_owned()),
     }
-}
-
-/// Whether the list-valued header `name` holds `token`, in any of its lines and in any case (RFC 9110 §5.6.1).
-#[must_use]
-pub fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|item| item.eq_ignore_ascii_case(token))
-}
-
-/// The items of a list-valued header, trimmed, over all of its lines.
-pub fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
 
 #[cfg(test)]
@@ -203,14 +186,8 @@ mod tests {
 
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines
-            .iter()
-            .map(|(name, value)| (header::HeaderName::from_static(name), http::HeaderValue::from_static(value)))
-            .fold(HeaderMap::new(), |mut map, (name, value)| {
-                map.append(name, value);
-                map
-            })
+    fn headers(lines: &[(&'static str, &'static str)]) -> Lines {
+        Lines::copied(lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 
     const UPGRADE: (&str, &str) = ("upgrade", "WebSocket");

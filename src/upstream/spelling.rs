@@ -6,9 +6,10 @@
 use std::{iter, ops::Range};
 
 use bytes::Bytes;
-use http::HeaderName;
-use httparse::Header;
+use http::HeaderMap;
 use memchr::{memchr, memchr2};
+
+use crate::fields::{Fields, Lines};
 
 /// The names of a head as they came.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Spelling {
 
 /// Spells one name after the other.
 #[derive(Debug)]
-pub struct Speller<'s> {
+struct Speller<'s> {
     spelling: &'s Spelling,
     /// Both heads mostly have the same order, so the search goes on behind the name that was found last.
     next: usize,
@@ -34,15 +35,15 @@ impl Spelling {
         Self { head, names }
     }
 
-    /// As in `head`, where [`places`] has found the names.
+    /// `headers`, spelt as here.
     #[must_use]
-    pub fn at(head: Bytes, names: Vec<Range<usize>>) -> Self {
-        Self { head, names }
+    pub fn lines(&self, headers: &HeaderMap) -> Lines {
+        let mut speller = self.speller();
+        Lines::copied(headers.lines().map(|(name, value)| (speller.find(name).unwrap_or(name), value)))
     }
 
     /// To spell the names of another head.
-    #[must_use]
-    pub fn speller(&self) -> Speller<'_> {
+    fn speller(&self) -> Speller<'_> {
         Speller { spelling: self, next: 0 }
     }
 
@@ -60,16 +61,6 @@ impl Spelling {
 }
 
 impl<'s> Speller<'s> {
-    /// `name` as it came, or as it is.
-    #[must_use]
-    pub fn spell<'n>(&mut self, name: &'n HeaderName) -> &'n [u8]
-    where
-        's: 'n,
-    {
-        let name = name.as_str().as_bytes();
-        self.find(name).unwrap_or(name)
-    }
-
     fn find(&mut self, name: &[u8]) -> Option<&'s [u8]> {
         let Spelling { head, names } = self.spelling;
         let spelt = |place: usize| &head[names[place].clone()];
@@ -78,13 +69,6 @@ impl<'s> Speller<'s> {
         self.next = place + 1;
         Some(spelt(place))
     }
-}
-
-/// Where in `head` the names of its `lines` are, which are slices of it.
-#[must_use]
-pub fn places(head: &[u8], lines: &[Header]) -> Vec<Range<usize>> {
-    let start = |line: &Header| line.name.as_ptr().addr() - head.as_ptr().addr();
-    lines.iter().map(|line| start(line)..start(line) + line.name.len()).collect()
 }
 
 /// The name in the next line from `start` that has one, as the first line of a head has none. What begins behind it is
@@ -103,7 +87,7 @@ fn name_from(head: &[u8], start: &mut usize) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use http::header;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -119,21 +103,15 @@ mod tests {
 
     #[test]
     fn names_in_another_order_are_found_and_a_repeated_one_goes_through_its_spellings() {
-        let spelling = Spelling::of(Bytes::from_static(HEAD));
-        let mut speller = spelling.speller();
-        let mut spell = |name| speller.spell(name).to_vec();
-        let (one, two) = (HeaderName::from_static("x-one"), HeaderName::from_static("x-two"));
-        let spelt = [spell(&two), spell(&one), spell(&one), spell(&header::HOST), spell(&header::DATE)];
-        assert_eq!(spelt, [&b"X-two"[..], b"x-ONE", b"x-One", b"HOST", b"date"]);
-    }
-
-    #[test]
-    fn the_lines_of_a_head_spell_as_the_head_does() {
-        let head = Bytes::from_static(b"HTTP/1.1 101 A\r\nUPGRADE: websocket\r\nx-Name: a:b\r\n\r\n");
-        let mut lines = [httparse::EMPTY_HEADER; 3];
-        let mut answer = httparse::Response::new(&mut lines);
-        assert_eq!(answer.parse(&head), Ok(httparse::Status::Complete(head.len())));
-        let names = places(&head, answer.headers);
-        assert_eq!((names.len(), &names), (2, &Spelling::of(head.clone()).names));
+        let headers: HeaderMap = ["x-two", "x-one", "host", "date"]
+            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("a")))
+            .into_iter()
+            .collect();
+        let mut headers = headers;
+        headers.append("x-one", HeaderValue::from_static("b"));
+        let lines = Spelling::of(Bytes::from_static(HEAD)).lines(&headers);
+        let spelt: Vec<_> =
+            lines.lines().map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.escape_ascii())).collect();
+        assert_eq!(spelt, ["X-two: a", "x-ONE: a", "x-One: b", "HOST: a", "date: a"]);
     }
 }

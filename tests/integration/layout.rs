@@ -18,14 +18,14 @@ const TIERS: [&[&str]; 8] = [
     &["hold", "upstream", "splice", "probe"],
     &["gate", "drain", "dial", "descriptors"],
     &["wire", "telemetry", "stall"],
-    &["config"],
+    &["config", "fields"],
 ];
 
 /// Imports within one tier: the program starts its commands, and both start the application.
 const WITHIN_A_TIER: [(&str, &str); 3] = [("main", "cli"), ("main", "app"), ("cli", "app")];
 
 /// Files that decide. An entry covers `ENTRY.rs` and everything below `ENTRY/`.
-const PURE: [&str; 40] = [
+const PURE: [&str; 41] = [
     "admin/order",
     "cli/doctor/case",
     "cli/doctor/finding",
@@ -35,6 +35,7 @@ const PURE: [&str; 40] = [
     "config/diff",
     "config/notices",
     "config/standing",
+    "fields",
     "gate/estimate",
     "gate/hand",
     "gate/plan",

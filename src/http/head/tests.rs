@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::fields::Fields;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{advance, timeout},
@@ -11,6 +12,13 @@ const TIME: Duration = Duration::from_secs(10);
 /// What `future` gives. Where no deadline fires, that is a failure and not a wait without end: the clock is paused.
 async fn within<F: Future>(future: F) -> F::Output {
     timeout(TIME * 100, future).await.expect("it never came")
+}
+
+/// How Host was spelt in the present head.
+fn spelt(timed: &Timed<tokio::io::DuplexStream>) -> Vec<u8> {
+    let host = http::HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("a"))]);
+    let lines = timed.line().spelling().lines(&host);
+    lines.lines().map(|(name, _)| name.to_vec()).collect::<Vec<_>>().concat()
 }
 
 async fn told(client: &mut tokio::io::DuplexStream) -> String {
@@ -45,13 +53,14 @@ async fn whoever_has_been_told_408_is_not_heard_any_more() {
 async fn a_head_that_nobody_asks_for_is_not_put_before_the_next() {
     let (mut client, server) = duplex(1024);
     let (mut timed, phase) = Timed::new(server, TIME);
+    timed.remember();
     for (head, name) in [("HOST: a\r\n", None), ("hOsT: a\r\n", Some(b"hOsT"))] {
         client.write_all(head.as_bytes()).await.unwrap();
         within(timed.read_exact(&mut [0; 9])).await.unwrap();
         phase.begin();
         match name {
             None => timed.line().forget(),
-            Some(name) => assert_eq!(timed.line().spelling().speller().spell(&http::header::HOST), name),
+            Some(name) => assert_eq!(spelt(&timed), name),
         }
         phase.end();
     }

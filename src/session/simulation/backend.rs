@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, header};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::{Confirm, OnTimeout},
     dial::{DialError, DialFault},
+    fields::Lines,
     gate::Gate,
     upstream::{Answer, Fault, Joined, Upstream},
 };
@@ -31,8 +32,8 @@ pub(super) const SESSION: &str = "x-session";
 pub(super) const READY: &str = "u ready";
 
 /// Sec-WebSocket-Accept of session `index`.
-pub(super) fn accept_of(index: usize) -> HeaderValue {
-    HeaderValue::try_from(format!("accept-{index}")).unwrap()
+pub(super) fn accept_of(index: usize) -> String {
+    format!("accept-{index}")
 }
 
 /// How a dial is answered.
@@ -205,9 +206,8 @@ impl Backend {
         line.sent_elsewhere(&all[..early]);
         self.dials.lock().unwrap()[index].line = Some(line.clone());
         tokio::spawn(play(line, manner, all[early..].to_vec(), rng.fork()));
-        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header(extra, "odd").body(());
-        let head = Box::new(response.unwrap().into_parts().0);
-        Answer::Joined(Joined { stream, early: Bytes::copy_from_slice(&all[..early]), head })
+        let lines = Lines::copied([(extra.as_str().as_bytes(), b"odd".as_slice())].into_iter());
+        Answer::Joined(Joined { stream, early: Bytes::copy_from_slice(&all[..early]), lines })
     }
 }
 

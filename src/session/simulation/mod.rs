@@ -211,7 +211,7 @@ fn label(reply: Option<&Reply>) -> &'static str {
     match reply {
         None => "none",
         Some(Reply::Early { .. }) => "early",
-        Some(Reply::Switch(_)) => "switch",
+        Some(Reply::Switch { .. }) => "switch",
         Some(Reply::Decline(_)) => "decline",
         Some(Reply::Refuse(_)) => "refuse",
     }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue};
 use tokio::{
     sync::oneshot,
     task::JoinHandle,
@@ -27,12 +27,12 @@ use super::{
     world::{Stop, World},
 };
 use crate::{
-    config::{Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
+    config::{self, Accept, Config, Confirm, Environment, Mode, OnTimeout, WhenFull},
     descriptors::Place,
     gate::Gate,
-    session::{Arrival, House, Reply, deferral::Deferral, outcome::Outcome},
+    session::{Arrival, House, Reply, deferral::Deferral, gating::Gating, outcome::Outcome},
     telemetry::metrics::{Books, Metrics},
-    upstream::{handshake::Handshake, spelling::Spelling},
+    upstream::handshake::Handshake,
 };
 
 /// Everything that happened under one seed.
@@ -179,7 +179,7 @@ pub(super) async fn lead(
     let reply = timeout_at(Instant::now() + Duration::from_millis(patience), reply).await;
     // A session that ends has answered, unless it was killed.
     let reply = reply.ok().and_then(Result::ok);
-    let has_101 = matches!(reply, Some(Reply::Early { .. } | Reply::Switch(_)));
+    let has_101 = matches!(reply, Some(Reply::Early { .. } | Reply::Switch { .. }));
     if has_101 {
         sleep(Duration::from_millis(if rng.u8(0..10) == 0 { rng.u64(0..1_500) } else { rng.u64(0..30) })).await;
         if rng.u8(0..40) == 0 {
@@ -203,18 +203,19 @@ pub(super) async fn lead(
     Session { house, plan, line, reply, outcome, ended: Instant::now() }
 }
 
-pub(super) fn arrival(index: usize, rng: &mut Rng, accept: Accept) -> Arrival {
-    let request = Request::builder().uri("/ws").header(SESSION, index.to_string());
-    let early = match accept {
+pub(super) fn arrival(index: usize, rng: &mut Rng, policy: &config::Gate) -> Arrival {
+    let number = index.to_string();
+    let early = match policy.accept {
         Accept::Deferred => Err(Deferral::Policy),
         Accept::Auto if rng.u8(0..4) == 0 => Err(Deferral::Origin),
         Accept::Auto | Accept::Early => Ok(None::<HeaderValue>),
     };
-    let request = request.body(()).unwrap().into_parts().0;
     Arrival {
-        handshake: Handshake::of("/ws", request.headers.iter(), &Spelling::default()),
-        request,
+        path: "/ws".to_owned(),
+        handshake: Handshake::of("/ws", [(SESSION.as_bytes(), number.as_bytes())].into_iter()),
         accept: accept_of(index),
+        gating: Gating::of(policy, &HeaderMap::new(), Ipv4Addr::LOCALHOST.into()),
+        trace: None,
         early,
         route: 0,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),

@@ -292,7 +292,7 @@ impl<'s> Streams<'s> {
                 assert_eq!(Some(farewell.code), expected_code(outcome), "{outcome:?}");
                 assert!(farewell.status.as_u16() >= 400);
             }
-            (Some(Reply::Switch(_)), _) => assert!(self.dialed.is_some(), "a 101 that the upstream did not give"),
+            (Some(Reply::Switch { .. }), _) => assert!(self.dialed.is_some(), "a 101 that the upstream did not give"),
             (Some(Reply::Early { .. }), _) => {}
         }
     }
@@ -327,7 +327,7 @@ impl<'s> Streams<'s> {
 
     /// Whoever lost a frame was told, or is gone, or could not be told.
     fn check_loss(&self, told: &Told, scene: &Scene) {
-        let has_101 = matches!(self.session.reply, Some(Reply::Early { .. } | Reply::Switch(_)));
+        let has_101 = matches!(self.session.reply, Some(Reply::Early { .. } | Reply::Switch { .. }));
         let lost = data_frames(&self.client[..self.read]) > data_frames(&self.upstream);
         let told_by_upstream = frames::split(&self.answers[..told.relayed]).0.iter().any(|f| f.opcode == CLOSE);
         let must_tell = lost || expected_code(self.outcome).is_some();

@@ -171,7 +171,7 @@ impl World {
         let window = plan.window(rng);
         let (line, socket) = line::connect(rng, self.weather, window, Some(Arc::clone(&self.purse)));
         let glued = Bytes::copy_from_slice(&plan.frames.concat()[..plan.glued]);
-        let arrival = arrival(index, rng, house.config.gate.accept);
+        let arrival = arrival(index, rng, &house.config.gate);
         let (upgraded, upgrade) = oneshot::channel::<(Socket, Bytes)>();
         let (sender, reply) = oneshot::channel();
         let session = tokio::spawn(run(Arc::clone(&house), arrival, sender, async move { upgrade.await.ok() }));

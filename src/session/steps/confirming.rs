@@ -14,7 +14,7 @@ use crate::{
 impl<C: ClientStream, U: Upstream> Drive<C, U> {
     /// The upstream is there and has to confirm.
     pub(in crate::session) fn listen(&mut self) {
-        self.relay_101(|joined| joined.head.clone());
+        self.relay_101(|joined| joined.lines.clone());
         match std::mem::replace(&mut self.client, Leg::Gone) {
             Leg::Here(client) => self.listen_beside(*client),
             other @ (Leg::Pending(_) | Leg::Listening(_) | Leg::Gone) => self.client = other,

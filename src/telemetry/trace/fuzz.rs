@@ -1,15 +1,15 @@
 //! What headers from outside must not do to the reading of a trace, held to a second one by the bytes. PURE.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{CLOUD_TRACE_CONTEXT, HeaderMap, TRACEPARENT, Trace};
+use super::{CLOUD_TRACE_CONTEXT, TRACEPARENT, Trace};
 
 /// Each header is read for what it is or not at all, and what was read is told in a form that reads the same.
 pub(crate) fn headers(data: &[u8]) {
     let line = |name, text: &[u8]| {
         let value = HeaderValue::from_bytes(text).ok()?;
-        Some(HeaderMap::from_iter([(name, value)]))
+        Some(HeaderMap::from_iter([(HeaderName::from_static(name), value)]))
     };
     if let Some(headers) = line(TRACEPARENT, data) {
         assert_eq!(Trace::of(&headers), w3c(data));

@@ -129,7 +129,7 @@ impl Running {
 
     /// A held session that nobody has, for what no client can be made to do; it ends when dropped.
     pub(crate) fn invents(&self, path: &str) -> Entry {
-        self.registry.enter(path, ([192, 0, 2, 1], 5).into(), Instant::now(), "held")
+        self.registry.enter(path.to_owned(), ([192, 0, 2, 1], 5).into(), Instant::now(), "held")
     }
 
     /// Begins the drain.
