@@ -50,6 +50,20 @@ async fn whoever_has_been_told_408_is_not_heard_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_is_kept_only_where_somebody_will_ask_for_it() {
+    for remembers in [false, true] {
+        let (mut client, server) = duplex(1024);
+        let (mut timed, _phase) = Timed::new(server, TIME);
+        if remembers {
+            timed.remember();
+        }
+        client.write_all(b"HOST: a\r\n").await.unwrap();
+        within(timed.read_exact(&mut [0; 9])).await.unwrap();
+        assert_eq!(timed.line().lock().head.is_empty(), !remembers);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_nobody_asks_for_is_not_put_before_the_next() {
     let (mut client, server) = duplex(1024);
     let (mut timed, phase) = Timed::new(server, TIME);
