@@ -33,7 +33,7 @@ pub trait Fields {
 
     /// The items of a list, trimmed, over all fields called `name` that are ASCII (RFC 9110 §5.6.1).
     fn items<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f [u8]> {
-        let lists = self.values(name).filter(|value| is_text(value));
+        let lists = self.values(name).filter(|value| value.is_ascii());
         lists.flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
     }
 
@@ -108,18 +108,25 @@ impl Lines {
     /// `name` as the first field of that name spells it, or as it is.
     #[must_use]
     pub fn spell<'n>(&'n self, name: &'n str) -> &'n [u8] {
-        self.lines().map(|(spelt, _)| spelt).find(|spelt| is(spelt, name)).unwrap_or(name.as_bytes())
+        self.called(name).next().map_or(name.as_bytes(), |place| self.at(&place.name))
+    }
+
+    fn called<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f Place> {
+        self.places.0.iter().filter(move |place| place.name.len() == name.len() && is(self.at(&place.name), name))
+    }
+
+    fn at(&self, range: &Range<usize>) -> &[u8] {
+        &self.head[range.start..range.end]
     }
 }
 
 impl Fields for Lines {
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.places.0.iter().map(|Place { name, value }| (&self.head[name.clone()], &self.head[value.clone()]))
+        self.places.0.iter().map(|Place { name, value }| (self.at(name), self.at(value)))
     }
 
     fn values<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f [u8]> {
-        let places = self.places.0.iter().filter(move |place| is(&self.head[place.name.clone()], name));
-        places.map(|place| &self.head[place.value.clone()])
+        self.called(name).map(|place| self.at(&place.value))
     }
 }
 
@@ -129,14 +136,10 @@ pub fn is(spelt: &[u8], name: &str) -> bool {
     spelt.eq_ignore_ascii_case(name.as_bytes())
 }
 
-/// `value`, if all of it is ASCII that can be read.
+/// `value`, if all of it is ASCII. A control character but a tab comes through no parser.
 #[must_use]
 pub fn text(value: &[u8]) -> Option<&str> {
-    is_text(value).then(|| str::from_utf8(value).ok())?
-}
-
-fn is_text(value: &[u8]) -> bool {
-    value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+    str::from_utf8(value).ok().filter(|text| text.is_ascii())
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl<S: AsyncWrite + Unpin> Aside<S> {
     fn poll_aside(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.sending.is_empty() {
             let mut queue = self.interim.lock();
-            queue.waker = Some(cx.waker().clone());
+            queue.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
             let bytes = std::mem::take(&mut queue.bytes);
             if self.between {
                 self.sending = bytes;

@@ -7,8 +7,9 @@ pub(crate) mod fuzz;
 use std::time::Duration;
 
 use ::redis::{Cmd, ErrorKind, RedisError, ServerError, Value, cmd, parse_redis_value_async};
+use combine::stream::Decoder;
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Take};
 
 use super::{Checking, Probe, ProbeError, brief, http::closed};
 use crate::{
@@ -73,17 +74,17 @@ impl Redis {
         // A server that is full answers before it is asked, and hangs up: what it said is still to be read.
         let _ = stream.write_all(&commands).await;
         let _ = stream.flush().await;
-        let mut decoder = Default::default();
-        let first = [stream.read_u8().await.map_err(|_| closed())?];
-        if !TYPES.contains(&first[0]) {
-            return Err(garbage());
-        }
-        let mut answers = first.as_slice().chain(stream.take(ANSWER_LIMIT));
+        let (mut decoder, mut stream) = (Decoder::new(), stream.take(ANSWER_LIMIT));
         for step in steps {
-            let answer = parse_redis_value_async(&mut decoder, &mut answers).await;
-            let answer =
-                answer.map_err(|error| if answers.get_ref().1.limit() == 0 { endless() } else { fault(&error) })?;
-            judge(step, &answer)?;
+            let (read, unread) = match decoder.buffer().first() {
+                Some(kind) => (*kind, None),
+                None => stream.read_u8().await.map(|kind| (kind, Some(kind))).map_err(|_| ended(&stream, closed()))?,
+            };
+            if !TYPES.contains(&read) {
+                return Err(garbage());
+            }
+            let answer = parse_redis_value_async(&mut decoder, &mut unread.as_slice().chain(&mut stream)).await;
+            judge(step, &answer.map_err(|error| ended(&stream, fault(&error)))?)?;
         }
         Ok(())
     }
@@ -206,6 +207,11 @@ fn fault(error: &RedisError) -> Failure {
 
 fn garbage() -> Failure {
     failure(Class::Protocol, "the answer is not RESP", Some("is the port right, and the scheme (TLS or not)?"))
+}
+
+/// Why there is no answer, unless it was cut here.
+fn ended(stream: &Take<impl AsyncRead>, why: Failure) -> Failure {
+    if stream.limit() == 0 { endless() } else { why }
 }
 
 fn endless() -> Failure {
