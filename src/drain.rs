@@ -152,9 +152,12 @@ impl Drain {
 mod tests {
     use std::future::pending;
 
-    use tokio::task::JoinSet;
+    use tokio::{task::JoinSet, time::timeout};
 
     use super::*;
+
+    /// Longer than any drain: the clock is paused.
+    const DAY: Duration = Duration::from_secs(86_400);
 
     /// Twenty open sessions, and when each is cut.
     fn open(drain: &Drain) -> JoinSet<Duration> {
@@ -166,13 +169,17 @@ mod tests {
         (0..20).map(|seq| wait(drain.clone(), seq)).collect()
     }
 
+    async fn moments(sessions: JoinSet<Duration>) -> Vec<Duration> {
+        timeout(DAY, sessions.join_all()).await.expect("a session that is not cut")
+    }
+
     #[tokio::test(start_paused = true)]
     async fn open_sessions_are_cut_at_different_moments_of_the_last_call_and_all_by_the_cut() {
         let (drain, began) = (Drain::new(Duration::from_millis(8_800)), Instant::now());
         let sessions = open(&drain);
         drain.run_out(pending(), |cutting| assert_eq!(cutting, Cutting::InTurns)).await;
         assert_eq!(began.elapsed(), Duration::from_millis(8_800));
-        let mut moments = sessions.join_all().await;
+        let mut moments = moments(sessions).await;
         let last_call = Duration::from_secs(6)..=Duration::from_millis(8_001);
         assert!(moments.iter().all(|moment| last_call.contains(moment)), "{moments:?}");
         moments.sort_unstable();
@@ -187,8 +194,8 @@ mod tests {
             let sessions = open(&drain);
             drain.run_out(sleep(hurry), |_| ()).await;
             assert_eq!(began.elapsed(), hurry + CUT_MARGIN);
-            drain.cut_due().await;
-            let moments = sessions.join_all().await;
+            timeout(DAY, drain.cut_due()).await.expect("a cut");
+            let moments = moments(sessions).await;
             assert!(moments.iter().all(|moment| *moment <= hurry), "{hurry:?}: {moments:?}");
         }
     }

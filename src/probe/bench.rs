@@ -88,6 +88,7 @@ pub(super) struct Bench {
     pub(super) gate: Gate,
     pub(super) check: config::Check,
     pub(super) metrics: Arc<Metrics>,
+    lessons: Lessons,
     behaviour: Arc<Mutex<Behaviour>>,
     pub(super) asked: UnboundedReceiver<Instant>,
 }
@@ -99,6 +100,16 @@ impl Bench {
 
     /// One check is run; a second one, `other`, is the test's own to report.
     pub(super) fn of(check: &config::Check, fails: Option<Class>, takes: Duration) -> Self {
+        Self::taught(check, fails, takes, Lessons::default())
+    }
+
+    /// The same check under another gate, with what it has learned so far.
+    pub(super) fn succeeded(&self) -> Self {
+        let Behaviour { fails, takes, .. } = *self.behaviour.lock().unwrap();
+        Self::taught(&self.check, fails, takes, self.lessons.handed_on())
+    }
+
+    fn taught(check: &config::Check, fails: Option<Class>, takes: Duration, lessons: Lessons) -> Self {
         fastrand::seed(7);
         let metrics = Metrics::new();
         let other = config::Check { name: "other".to_owned(), ..check.clone() };
@@ -108,9 +119,9 @@ impl Bench {
         let (tell, asked) = unbounded_channel();
         let fake = Fake { behaviour: Arc::clone(&behaviour), busy: AtomicBool::new(false), tell };
         let timing = Timing { adaptive: true, patience: 1.0 };
-        let lessons = Lessons::default();
-        tokio::spawn(run(0, check.clone(), Box::new(fake), gate.clone(), Arc::clone(&metrics), timing, lessons));
-        Self { gate, check: check.clone(), metrics, behaviour, asked }
+        let (gate_of_run, metrics_of_run) = (gate.clone(), Arc::clone(&metrics));
+        tokio::spawn(run(0, check.clone(), Box::new(fake), gate_of_run, metrics_of_run, timing, lessons.clone()));
+        Self { gate, check: check.clone(), metrics, lessons, behaviour, asked }
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut Behaviour)) {

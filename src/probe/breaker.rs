@@ -197,4 +197,15 @@ mod tests {
         assert_eq!((after.state(), after.end(Some(Class::Refused))), (BreakerState::HalfOpen, None));
         assert_eq!((after.state(), after.end(None)), (BreakerState::Open, Some(Turn::Closed)));
     }
+
+    #[test]
+    fn failures_in_a_row_are_counted_on_and_the_other_limits_are_those_that_hold() {
+        let mut before = breaker(9);
+        for class in [Class::Refused, Class::Auth, Class::Auth] {
+            assert_eq!(run(&mut before, Some(class)), None);
+        }
+        let mut after = breaker(4).after(&before);
+        assert_eq!(after.slow_pause(), Some(Duration::from_secs(2)));
+        assert_eq!(run(&mut after, Some(Class::Refused)), Some(Turn::Opened(4)));
+    }
 }

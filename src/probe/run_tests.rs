@@ -113,6 +113,23 @@ async fn the_working_timeout_follows_a_latency_of_1_50_and_300_ms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_goes_on_under_another_gate_begins_with_what_it_has_learned() {
+    let mut before = Bench::new(None, Duration::from_millis(50));
+    before.skip(60).await;
+    let measured = before.view().await.timeout;
+    assert!(measured < before.check.pacing.timeout);
+    let mut after = before.succeeded();
+    after.next().await;
+    assert_eq!(after.view().await.timeout, measured);
+
+    let mut before = Bench::new(Some(Class::Refused), Duration::from_millis(50));
+    before.tripped().await;
+    let mut after = before.succeeded();
+    after.next().await;
+    assert_eq!(after.view().await.breaker, BreakerState::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dependency_that_hangs_is_noticed_by_its_working_timeouts() {
     let mut bench = Bench::new(None, GRAIN);
     let mut verdict = bench.gate.lane(0).subscribe();

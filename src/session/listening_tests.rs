@@ -107,11 +107,14 @@ async fn a_close_of_ours_gets_the_rest_of_the_frame_under_way_and_the_upstream_i
     scene.backend.write_all(&whole[..5]).await.unwrap();
     assert_eq!(scene.settle().await, None);
     scene.listening.client_mut().close(close::TRY_AGAIN, "");
-    scene.listening.part(Some(close::GOING_AWAY), b"");
+    scene.listening.part(Some(close::GOING_AWAY), b"why");
     assert_eq!(scene.settle().await, None);
     let mut told = Vec::new();
     scene.backend.read_to_end(&mut told).await.unwrap();
-    assert_eq!((told[0], told.len()), (0x88, 8), "a masked Close with a code");
+    let (head, payload) = told.split_at(6);
+    let clear: Vec<u8> = payload.iter().zip(head[2..].iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+    assert_eq!(head[..2], [0x88, 0x80 | 5], "a masked Close");
+    assert_eq!(clear, [&close::GOING_AWAY.to_be_bytes()[..], b"why"].concat());
     scene.backend.write_all(&[&whole[5..], &text(b"more")].concat()).await.unwrap();
     assert_eq!(scene.settle().await, None);
     let close = close::frame(close::TRY_AGAIN, "");

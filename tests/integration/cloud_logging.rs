@@ -66,7 +66,10 @@ async fn the_line_on_a_session_s_end_is_that_of_a_request() {
 async fn a_plain_request_has_a_line_where_that_is_asked_for_and_a_handshake_only_those_of_its_session() {
     let lines = format!("{OBSERVING}\nlog.requests = true");
     let mut gate = Process::start(nowhere().await, &lines, &[("GOOGLE_CLOUD_PROJECT", "p")]).await;
-    ended(&mut gate, ("traceparent", &format!("00-{ID}-00f067aa0ba902b7-01"))).await;
+    // The second is left to the HTTP server, which also serves the plain ones.
+    for header in [("traceparent", format!("00-{ID}-00f067aa0ba902b7-01")), ("Content-Length", "0".to_owned())] {
+        ended(&mut gate, (header.0, &header.1)).await;
+    }
     let mut client = gate.client().await;
     client
         .send(format!("PUT /a?token=secret HTTP/1.1\r\nHost: a\r\nX-Cloud-Trace-Context: {ID}/255;o=1\r\n\r\n"))
@@ -82,10 +85,26 @@ async fn a_plain_request_has_a_line_where_that_is_asked_for_and_a_handshake_only
     assert_eq!(request, expected);
     assert_eq!((&line["severity"], &line["status"]), (&"INFO".into(), &502.into()));
     assert_eq!(line["logging.googleapis.com/trace"], format!("projects/p/traces/{ID}"));
+    let mut client = gate.client().await;
+    client.send("GET /without-a-host HTTP/1.1\r\n\r\n").await;
+    assert_eq!(client.response().await.status(), 400);
+    let line = gate.logged("request answered").await;
+    assert_eq!((&line["path"], &line["status"]), (&"/without-a-host".into(), &400.into()));
     gate.signal("TERM").await;
     let log = gate.everything().await;
-    assert_eq!(log.matches("\"request answered\"").count(), 1, "{log}");
+    assert_eq!(log.matches("\"request answered\"").count(), 2, "{log}");
     assert!(!log.contains("secret"), "{log}");
+}
+
+#[tokio::test]
+async fn a_plain_request_has_no_line_where_nobody_asked_for_it() {
+    let mut gate = Process::start(nowhere().await, OBSERVING, &[]).await;
+    let mut client = gate.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.status(), 502);
+    gate.signal("TERM").await;
+    let log = gate.everything().await;
+    assert!(!log.contains("request answered"), "{log}");
 }
 
 #[tokio::test]

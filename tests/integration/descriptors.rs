@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::harness::{
     eventually,
     frame::Frame,
-    gate::{admin, metric, metric_is},
-    process::Process,
+    gate::{admin, metric, metric_is, post},
+    process::{FILE, Process, text},
     raw::Raw,
     upstream::{Echo, Health, Upstream},
 };
@@ -95,6 +95,16 @@ async fn a_number_that_was_asked_for_and_is_not_carried_is_a_warning() {
     assert_eq!((&told["severity"], &told["limit"]), (&"WARNING".into(), &64.into()));
     assert_eq!((&told["configured"], &told["in_force"]), (&9999.into(), &16.into()));
     assert!(!log.contains(FOLLOWED), "{log}");
+}
+
+#[tokio::test]
+async fn a_number_that_a_reload_asks_for_and_is_not_carried_is_a_warning_too() {
+    let (upstream, health) = (Upstream::start().await, Health::start(false).await);
+    let mut gate = Process::start_with_files(upstream.address, &lines(&health), 64).await;
+    let asking = text(upstream.address, &format!("{}\nhold.sessions = 9999", lines(&health)));
+    std::fs::write(gate.directory().join(FILE), asking).unwrap();
+    assert_eq!(post(gate.admin, "/reload").await.status(), 200);
+    assert_eq!(gate.logged(CUT).await["configured"], 9999);
 }
 
 #[tokio::test]

@@ -119,6 +119,24 @@ async fn a_second_signal_hurries_everyone_is_told_at_once_and_the_end_is_as_orde
 }
 
 #[tokio::test]
+async fn a_second_signal_on_the_heels_of_the_first_hurries_nobody() {
+    let [in_turns, at_once] = ["cutting what is left", "in a hurry: cutting what is left at once"];
+    // A process that stands still between the two takes them for two wishes, so each of a few may fail.
+    for _ in 0..3 {
+        let mut drained = Drained::start(true).await;
+        let _open = drained.join().await;
+        // A process that is stopped finds both at once when it goes on.
+        for signal in ["STOP", "TERM", "INT", "CONT"] {
+            drained.process.signal(signal).await;
+        }
+        if drained.process.next_of(&[in_turns, at_once]).await["message"] == in_turns {
+            return;
+        }
+    }
+    panic!("the second signal hurried each time");
+}
+
+#[tokio::test]
 async fn at_the_deadline_nothing_is_put_inside_a_frame() {
     let mut drained = Drained::start(true).await;
     let (mut client, mut backend) = drained.join().await;

@@ -14,6 +14,9 @@ use crate::harness::{
 /// Refused clients of one flood.
 const FLOOD: usize = 300;
 
+/// Plain requests of another.
+const REQUESTS: u64 = 40;
+
 /// A pipe is full before its last byte: its pages keep short lines whole.
 const NEARLY_FULL: f64 = 0.8;
 
@@ -43,6 +46,28 @@ async fn of_a_flood_of_refused_clients_some_lines_are_written_and_all_others_are
     assert_eq!((written("held"), suppressed("held")), (1, 0), "who is refused was not held: {log}");
     assert_eq!(suppressed("too_many") as f64, counted);
     assert_eq!((written("client_gone"), suppressed("client_gone")), (1, 0));
+}
+
+#[tokio::test]
+async fn of_a_flood_of_plain_requests_some_lines_are_written_and_all_others_are_counted() {
+    let (echo, health) = (Echo::start().await, Health::start(false).await);
+    let lines = "http.when_shut = \"refuse\"\nlog = { requests = true, flood = { burst = 5, per_second = 1 } }";
+    let mut gate = start(&echo, &health, lines).await;
+    // Nobody is patient enough to have all these answered as slowly as they may be logged.
+    let asking = (0..REQUESTS).map(async |_| {
+        let mut client = gate.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.response().await.status(), 503);
+    });
+    join_all(asking).await;
+    gate.logged("log lines left out").await;
+    gate.signal("TERM").await;
+    let log = gate.everything().await;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let written = lines.iter().filter(|line| line["message"] == "request answered").count() as u64;
+    let left_out = lines.iter().filter(|line| line["line"] == "request");
+    let suppressed: u64 = left_out.map(|line| line["suppressed"].as_u64().unwrap()).sum();
+    assert_eq!((written >= 5, written + suppressed), (true, REQUESTS), "{log}");
 }
 
 #[tokio::test]

@@ -143,6 +143,15 @@ async fn what_concerns_one_connection_is_stripped_on_both_ways() {
 }
 
 #[tokio::test]
+async fn what_an_outer_proxy_saw_is_passed_on_and_not_what_readygate_sees() {
+    let lines = [HOST, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "public.example")];
+    let (_gate, _client, mut backend) = asked("GET / HTTP/1.1", &lines).await;
+    let request = backend.head().await;
+    assert_eq!(request.get("x-forwarded-proto"), Some("https"));
+    assert_eq!(request.get("x-forwarded-host"), Some("public.example"));
+}
+
+#[tokio::test]
 async fn an_absolute_request_target_is_forwarded_as_a_path() {
     let (_gate, _client, mut backend) = asked("GET http://example.org/x?y HTTP/1.1", &[HOST]).await;
     assert_eq!(backend.head().await.first, "GET /x?y HTTP/1.1");

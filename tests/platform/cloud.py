@@ -249,6 +249,22 @@ class Instance:
 
         await until("the end of a check", look)
 
+    async def check_begins(self):
+        """A check waits for its answer, as the CPU may find it when it stops; gives the metrics of that moment."""
+        if not self.gated:
+            return {}
+        await within("a check", self.services.authority.withholds())
+        return await self.metrics()
+
+    async def check_ends(self, before, seconds):
+        """The check that waited for its answer through a stop comes to something, and the next is answered."""
+        if not self.gated:
+            return
+        # Of a stop shorter than its timeout, a check sees nothing.
+        if seconds > self.services.stage.check_seconds:
+            await self.judges(before)
+        self.services.authority.answers()
+
     async def holds(self, clients, frames):
         """Waits until so much is held."""
 

@@ -92,6 +92,19 @@ class Count:
         self.promise("nothing is doubled", self.doubled == self.twice == 0)
         self.promise("nothing is out of order", self.out_of_order == 0)
 
+    def promise_calm(self, alive):
+        """A stop is no failure of anybody."""
+        self.promise("checks ran", self.facts["checks run"] > 0)
+        self.promise("no dependency is declared dead for the stop", self.facts["  changed their state"] == 0)
+        self.promise("no breaker opens for the stop", self.facts["  breakers opened"] == 0)
+        self.promise("liveness never fails", set(alive) == {200})
+
+    def promise_checks_met(self, stage):
+        """Without a check that meets the stop, nothing shows what checks make of it."""
+        long_ones = sum(seconds > stage.check_seconds for seconds in stage.stops)
+        met = self.facts["  void for the stop"]
+        self.promise("a check was under way in each long stop", met >= long_ones > 0)
+
     def promise_exit(self):
         """readygate went by itself, in time and with 0, each time."""
         exits = self.exits["readygate"]

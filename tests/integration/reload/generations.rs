@@ -197,18 +197,24 @@ async fn a_breaker_that_is_open_stays_open_over_a_reload_that_changes_nothing_bu
     const FAILURES: &str = "readygate_check_failures_total{check=\"a\",class=\"not-ready\"}";
     const OPENED: &str = "readygate_check_breaker_opened_total{check=\"a\"}";
     let cache = Health::start(false).await;
-    let needs = |interval: &str| {
+    let needs = |name: &str, cache: &Health, interval: &str| {
         let rhythm = format!("interval = \"{interval}\", backoff = {{ initial = \"1ms\", max = \"5ms\" }}");
         let breaker = "breaker = { attempts = 3, cooldown = \"20ms\" }";
-        format!("dependencies.a.check = {{ url = \"http://{}/\", {rhythm}, {breaker} }}", cache.address)
+        format!("dependencies.{name}.check = {{ url = \"http://{}/\", {rhythm}, {breaker} }}", cache.address)
     };
     let scene = Scene::start("").await;
     let port = scene.process.admin;
-    scene.reload_to(&needs("5s")).await;
+    scene.reload_to(&needs("a", &cache, "5s")).await;
     metric_is(port, OPENED, 1.0).await;
-    scene.reload_to(&needs("7s")).await;
+    scene.reload_to(&needs("a", &cache, "7s")).await;
     let before = metric(port, FAILURES).await;
     // More than would open a breaker that begins afresh.
     eventually("more failures", async || (metric(port, FAILURES).await >= before + 5.0).then_some(())).await;
     assert_eq!(metric(port, OPENED).await, 1.0);
+    // One that asks somebody else begins afresh, and so does one of another name.
+    let other = Health::start(false).await;
+    scene.reload_to(&needs("a", &other, "7s")).await;
+    metric_is(port, OPENED, 2.0).await;
+    scene.reload_to(&needs("b", &other, "7s")).await;
+    metric_is(port, "readygate_check_breaker_opened_total{check=\"b\"}", 1.0).await;
 }
