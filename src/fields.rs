@@ -149,13 +149,12 @@ mod tests {
 
     use super::*;
 
-    const HEAD: &str =
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\nX-LIST: One,, two\t,three \r\nx-list: \u{e9}\r\nX-List: four\r\n\r\n";
+    const HEAD: &str = "GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\nX-LIST: One,, two\t,three \r\nx-list: \u{e9}\r\nX-List: four\r\nX-Name: \u{e9}\r\n\r\n";
 
     /// The same fields, kept in each way.
     fn both() -> (HeaderMap, Lines) {
         let head = Bytes::from_static(HEAD.as_bytes());
-        let mut fields = [EMPTY_HEADER; 5];
+        let mut fields = [EMPTY_HEADER; 6];
         let mut request = Request::new(&mut fields);
         assert_eq!(request.parse(&head), Ok(Status::Complete(HEAD.len())));
         let places = Places::of(&head, request.headers);
@@ -178,6 +177,7 @@ mod tests {
             (fields.one("host"), fields.one("x-empty"), fields.one("x-list"), fields.one("x")),
             (Some("a"), Some(""), None, None)
         );
+        assert_eq!((fields.one("x-name"), fields.has("x-name")), (None, true));
         assert!(fields.has("x-empty") && !fields.has("x-empt"));
     }
 
@@ -193,7 +193,7 @@ mod tests {
     fn names_are_kept_as_they_were_spelt() {
         let (_, lines) = both();
         let names: Vec<_> = lines.lines().map(|(name, _)| name).collect();
-        assert_eq!(names, [b"Host".as_slice(), b"X-Empty", b"X-LIST", b"x-list", b"X-List"]);
+        assert_eq!(names, [b"Host".as_slice(), b"X-Empty", b"X-LIST", b"x-list", b"X-List", b"X-Name"]);
         assert_eq!(
             [lines.spell("x-list"), lines.spell("host"), lines.spell("x")],
             [b"X-LIST".as_slice(), b"Host", b"x"]

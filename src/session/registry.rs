@@ -329,6 +329,14 @@ mod tests {
     }
 
     #[test]
+    fn a_long_path_is_cut() {
+        let (registry, _) = registry();
+        let path = format!("/{}", "\u{e9}".repeat(200));
+        let entry = registry.enter(path.clone(), SocketAddr::from(([127, 0, 0, 1], 1)), Instant::now(), "arrived");
+        assert_eq!(entry.path(), &path[..255]);
+    }
+
+    #[test]
     fn a_session_whose_task_is_dropped_leaves_the_numbers_right() {
         let (registry, metrics) = registry();
         let entry = enter(&registry);

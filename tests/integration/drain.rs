@@ -216,6 +216,22 @@ async fn a_plain_request_that_comes_in_a_drain_passes_to_a_backend_that_is_ready
 }
 
 #[tokio::test]
+async fn a_refusal_in_a_drain_is_the_last_answer_of_its_connection() {
+    // So long that the client's turn to be told of the drain hardly comes first.
+    let mut drained = Drained::start_with(true, Duration::from_secs(600)).await;
+    let mut client = drained.process.client().await;
+    client.ask("/ws", &[]).await;
+    let mut backend = drained.upstream.dialed().await;
+    backend.head().await;
+    drained.signal("TERM").await;
+    backend.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+    let refusal = client.response().await;
+    assert!([403, 503].contains(&refusal.status()), "{}", refusal.status());
+    assert_eq!(refusal.head.get("connection"), Some("close"));
+    assert_eq!(drained.process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn an_idle_process_ends_at_once() {
     for signal in ["TERM", "INT"] {
         let health = Health::start(true).await;
