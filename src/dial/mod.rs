@@ -17,7 +17,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use self::shortage::Shortage;
 pub use self::{
     error::{DialError, DialFault},
-    stream::Stream,
+    stream::{Hangup, Stream},
 };
 use crate::config::Target;
 

@@ -6,8 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::TlsStream;
@@ -19,6 +20,25 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Encrypted, whichever end began; boxed because its state is some 1 KiB.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A stream whose other end may be seen to end it before all that it sent has been read.
+pub trait Hangup {
+    /// It has: nothing will follow what there is to read. A stream that cannot tell says no.
+    fn has_hung_up(&self) -> bool {
+        false
+    }
+}
+
+impl Hangup for Stream {
+    fn has_hung_up(&self) -> bool {
+        let tcp = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        let ready = tcp.ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+    }
 }
 
 impl AsyncRead for Stream {
@@ -68,5 +88,37 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+impl Hangup for tokio::io::DuplexStream {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hangup_is_seen_before_all_that_was_sent_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (near, mut far) = (near.unwrap(), far.unwrap().0);
+        far.write_all(b"last words").await.unwrap();
+        near.readable().await.unwrap();
+        let mut near = Stream::Tcp(near);
+        assert!(!near.has_hung_up());
+        drop(far);
+        while !near.has_hung_up() {
+            tokio::task::yield_now().await;
+        }
+        let mut words = String::new();
+        near.read_to_string(&mut words).await.unwrap();
+        assert_eq!(words, "last words");
     }
 }

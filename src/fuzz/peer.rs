@@ -8,6 +8,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::dial::Hangup;
+
 /// A stream to be read from and written to.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -62,6 +64,8 @@ impl Peer {
         &self.says[self.taken..]
     }
 }
+
+impl Hangup for Peer {}
 
 impl AsyncRead for Peer {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -105,7 +105,7 @@ pub(crate) fn forwarding(data: &[u8]) {
         (items("connection"), request.headers.clone(), items("te").contains(&"trailers".to_owned()));
     strip_hop_by_hop(&mut request.headers);
     let is_kept = |name: &str| {
-        let is_of_request = name == "host" || name.starts_with("x-forwarded-");
+        let is_of_request = name == "host" || name.starts_with("x-forwarded-") || name.starts_with("sec-websocket-");
         !HOP_BY_HOP.contains(&name) && (is_of_request || !named.iter().any(|other| other == name))
     };
     for name in before.keys().filter(|name| *name != "te") {

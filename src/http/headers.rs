@@ -21,6 +21,7 @@ const HOP_BY_HOP: [&str; 8] = [
 /// An IPv6 address in full.
 const LONGEST_ADDRESS: usize = 39;
 
+const HANDSHAKE: &str = "sec-websocket-";
 const FORWARDED: &str = "x-forwarded-";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -72,10 +73,11 @@ fn is_hop_by_hop(name: &[u8]) -> bool {
     HOP_BY_HOP.iter().any(|other| fields::is(name, other))
 }
 
-/// What a client may not have removed by naming it in Connection: whom the request is for, and what outer proxies saw.
+/// What nobody may have removed by naming it in Connection: whom the request is for, what outer proxies saw, and the handshake
+/// that was judged here.
 fn is_end_to_end(name: &[u8]) -> bool {
-    let is_forwarded = name.get(..FORWARDED.len()).is_some_and(|start| fields::is(start, FORWARDED));
-    is_forwarded || fields::is(name, "host")
+    let begins_with = |begin: &str| name.get(..begin.len()).is_some_and(|start| fields::is(start, begin));
+    begins_with(FORWARDED) || begins_with(HANDSHAKE) || fields::is(name, "host")
 }
 
 /// Says on whose behalf a request comes.
@@ -235,11 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_have_host_or_what_proxies_saw_removed() {
-        let lines = [("connection", "Host, X-Forwarded-For"), ("host", "a"), ("x-forwarded-for", "1.2.3.4")];
-        let mut headers = parts("/", &lines).headers;
+    fn nobody_can_have_host_or_what_proxies_saw_or_the_handshake_removed() {
+        let kept = [("host", "a"), ("x-forwarded-for", "1.2.3.4"), ("sec-websocket-key", "a")];
+        let named = ("connection", "Host, X-Forwarded-For, Sec-WebSocket-Key");
+        let mut headers = parts("/", &[&kept[..], &[named]].concat()).headers;
+        assert_eq!(end_to_end(&headers).count(), kept.len());
         strip_hop_by_hop(&mut headers);
-        assert_eq!(headers.len(), 2);
+        assert_eq!(headers.len(), kept.len());
     }
 
     #[test]

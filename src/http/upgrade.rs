@@ -94,11 +94,13 @@ pub(super) fn early(
         return Err(Deferral::Origin);
     }
     let offered: Vec<&[u8]> = fields.items("sec-websocket-protocol").collect();
+    // What cannot be read may be what the backend chooses.
+    let is_read = fields.values("sec-websocket-protocol").all(<[u8]>::is_ascii);
     let answer = policy.subprotocols.iter().find(|known| offered.contains(&known.as_bytes()));
     match (answer, policy.accept) {
         (Some(answer), _) => HeaderValue::try_from(answer).map(Some).map_err(|_| Deferral::Subprotocol),
         (None, Accept::Early) => Ok(None),
-        (None, Accept::Auto | Accept::Deferred) if offered.is_empty() => Ok(None),
+        (None, Accept::Auto | Accept::Deferred) if offered.is_empty() && is_read => Ok(None),
         (None, Accept::Auto | Accept::Deferred) => Err(Deferral::Subprotocol),
     }
 }

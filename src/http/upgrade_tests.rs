@@ -145,6 +145,8 @@ fn a_subprotocol_is_answered_in_the_operators_order_or_not_early_at_all() {
     assert_eq!(early(&offer.headers, &known, true), Ok(Some(HeaderValue::from_static("v2"))));
     assert_eq!(early(&offer.headers, &policy(Accept::Auto, &["other"]), true), Err(Deferral::Subprotocol));
     assert_eq!(early(&offer.headers, &policy(Accept::Early, &["other"]), true), Ok(None));
+    let unread = good_and(&[("sec-websocket-protocol", "bearer, \u{e9}")]);
+    assert_eq!(early(&unread.headers, &known, true), Err(Deferral::Subprotocol));
 }
 
 #[test]

@@ -27,7 +27,7 @@ use self::{
     flow::{End, Input, Phase, Step},
     pipe::{Moved, Pipe},
 };
-use crate::wire::close;
+use crate::{dial::Hangup, wire::close};
 
 /// How long one direction may stay silent after the other has ended. Servers wait 10 to 20 s for the answer to their
 /// Close (Python's websockets: 10 s), so this outlasts them.
@@ -71,7 +71,8 @@ pub struct Splice<C, U> {
     to_client: Pipe,
     phase: Phase,
     placed: Placed,
-    /// Armed once one direction has ended or both Closes have passed, with the bytes moved until then.
+    /// Armed once one direction has ended, or both Closes have passed, or the client does not take what there is for it; with
+    /// the bytes moved until then.
     linger: Option<(Pin<Box<Sleep>>, u64)>,
     aborted: bool,
 }
@@ -79,7 +80,7 @@ pub struct Splice<C, U> {
 impl<C, U> Splice<C, U>
 where
     C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Hangup + Unpin,
 {
     /// Joins `client` and `upstream`. `held` goes to the upstream before anything is read from the client; `early`
     /// (what the upstream sent with its 101) goes to the client before anything is read from the upstream.
@@ -146,6 +147,7 @@ where
 
     fn part(&mut self, input: Input) -> Event {
         let step = self.turn(input);
+        self.linger = None;
         self.obey(step);
         Event::Parting(self.end())
     }
@@ -203,7 +205,9 @@ where
         if self.aborted || (self.to_upstream.is_stopped() && self.to_client.is_spent()) || self.is_parted() {
             return true;
         }
-        if self.phase == Phase::Flowing && !self.have_closed() {
+        let is_parting = self.phase != Phase::Flowing || self.have_closed();
+        let is_idle = !is_parting && self.to_client.is_delivered();
+        if is_idle && self.linger.is_none() {
             return false;
         }
         let (moved, is_cut) = (self.moved(), self.phase == Phase::Cut);
@@ -211,7 +215,12 @@ where
         let (sleep, moved_before) =
             self.linger.get_or_insert_with(|| (Box::pin(sleep_until(Instant::now() + patience)), moved));
         while sleep.as_mut().poll(cx).is_ready() {
-            if moved == *moved_before || is_cut {
+            if is_idle {
+                self.linger = None;
+                return false;
+            }
+            // Of an upstream that is not read, for its client takes nothing, the end is not read either.
+            if is_cut || moved == *moved_before && (is_parting || self.upstream.has_hung_up()) {
                 return true;
             }
             *moved_before = moved;

@@ -1,6 +1,9 @@
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+
 use super::*;
 use crate::wire::header::Opcode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// Room in each direction of a connection, unless a test is about a reader that is slow.
 const ROOMY: usize = 1 << 20;
@@ -246,4 +249,79 @@ async fn two_ends_that_have_said_goodbye_and_stay_are_let_go_after_the_linger() 
     let start = tokio::time::Instant::now();
     assert_eq!(to_end(splice).await.0, End::Completed);
     assert!(start.elapsed() >= LINGER);
+}
+
+/// An upstream that has hung up, whatever there is to read.
+struct Gone(DuplexStream);
+
+impl Hangup for Gone {
+    fn has_hung_up(&self) -> bool {
+        true
+    }
+}
+
+impl AsyncRead for Gone {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Gone {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// More than a pipe reads at a time, so that the end behind it is not read.
+fn much() -> Vec<u8> {
+    text(&[b'm'; 100]).repeat(4 * pipe::SCRATCH / 100)
+}
+
+/// A client, and the session that it has with an upstream that said much and hung up.
+fn left_alone() -> (DuplexStream, impl Future<Output = ()>) {
+    let ((client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
+    let session = async move {
+        upstream.write_all(&much()).await.unwrap();
+        drop(upstream);
+        let mut splice = Splice::new(client_end, Gone(upstream_end), vec![], vec![], b"");
+        while !matches!(splice.next().await, Event::Ended(_)) {}
+    };
+    (client, session)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_let_go_once_its_upstream_has_hung_up() {
+    let (_client, session) = left_alone();
+    assert!(tokio::time::timeout(LINGER * 2, session).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_slow_gets_all_that_its_upstream_said_before_it_hung_up() {
+    let (mut client, session) = left_alone();
+    let session = tokio::spawn(session);
+    let mut piece = vec![0; much().len() / 8];
+    for part in much().chunks(piece.len()) {
+        tokio::time::sleep(LINGER / 2).await;
+        client.read_exact(&mut piece[..part.len()]).await.unwrap();
+        assert_eq!(&piece[..part.len()], part);
+    }
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_waited_for_while_its_upstream_is_there() {
+    let ((_client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
+    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
+    upstream.write_all(&much()).await.unwrap();
+    let ended = async { while !matches!(splice.next().await, Event::Ended(_)) {} };
+    assert!(tokio::time::timeout(LINGER * 10, ended).await.is_err());
 }

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use self::{handshake::Heard, retold::Retold};
 use crate::{
-    dial::{DialError, Dialer, Stream},
+    dial::{DialError, Dialer, Hangup, Stream},
     fields::{self, Fields, Lines},
     stall,
 };
@@ -81,7 +81,7 @@ impl std::fmt::Display for Fault {
 /// Whoever can open a connection to the backend: the network, or a simulation of it.
 pub trait Upstream: Send + Sync + 'static {
     /// The connection, joined.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send;
+    type Stream: AsyncRead + AsyncWrite + Hangup + Unpin + Send;
 
     /// Dials once and sends the bytes of a handshake, whose answer must carry `accept` (RFC 6455 §4.2.2).
     fn dial(

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::purse::Purse;
+use crate::dial::Hangup;
 
 /// The first byte of a Close.
 const CLOSING: u8 = 0x88;
@@ -289,6 +290,8 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 }
+
+impl Hangup for Socket {}
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
