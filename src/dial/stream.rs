@@ -104,6 +104,9 @@ mod tests {
 
     use super::*;
 
+    /// Until a loopback hangup is certainly here.
+    const LONG: std::time::Duration = std::time::Duration::from_secs(20);
+
     #[tokio::test]
     async fn a_hangup_is_seen_before_all_that_was_sent_is_read() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -114,9 +117,12 @@ mod tests {
         let mut near = Stream::Tcp(near);
         assert!(!near.has_hung_up());
         drop(far);
-        while !near.has_hung_up() {
-            tokio::task::yield_now().await;
-        }
+        let hangup = async {
+            while !near.has_hung_up() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, hangup).await.expect("a hangup");
         let mut words = String::new();
         near.read_to_string(&mut words).await.unwrap();
         assert_eq!(words, "last words");

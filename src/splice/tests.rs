@@ -325,3 +325,29 @@ async fn a_client_that_takes_nothing_is_waited_for_while_its_upstream_is_there()
     let ended = async { while !matches!(splice.next().await, Event::Ended(_)) {} };
     assert!(tokio::time::timeout(LINGER * 10, ended).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_caught_up_costs_no_timer() {
+    let ((mut client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
+    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
+    upstream.write_all(&much()).await.unwrap();
+    settle(&mut splice).await;
+    assert!(splice.linger.is_some());
+    let reader = tokio::spawn(async move { client.read_exact(&mut vec![0; much().len()]).await.map(|_| client) });
+    assert!(tokio::time::timeout(LINGER * 2, splice.next()).await.is_err());
+    reader.await.unwrap().unwrap();
+    assert!(splice.linger.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_its_side_has_the_whole_linger_however_long_it_took_nothing_before() {
+    let ((mut client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
+    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
+    upstream.write_all(&much()).await.unwrap();
+    settle(&mut splice).await;
+    tokio::time::sleep(LINGER / 2).await;
+    client.shutdown().await.unwrap();
+    assert_eq!(splice.next().await, Event::Parting(End::ClientGone));
+    assert!(tokio::time::timeout(LINGER - Duration::from_secs(1), splice.next()).await.is_err());
+    assert_eq!(splice.next().await, Event::Ended(End::ClientGone));
+}
