@@ -46,7 +46,7 @@ pub(crate) fn manifest(data: &[u8]) {
     }
 }
 
-/// Where a key is said to stand, it begins: with its first letter, a quote, or what YAML puts before. One without a letter
+/// Where a key is said to stand, it begins: with its first letter, a quote, or what may stand before. One without a letter
 /// may stand behind the end.
 fn check_keys(node: &Node, lines: &[Vec<char>], left: &mut usize) {
     *left = left.saturating_sub(1);
@@ -55,7 +55,7 @@ fn check_keys(node: &Node, lines: &[Vec<char>], left: &mut usize) {
     }
     for entry in node.entries() {
         let found = lines.get(entry.spot.line - 1).and_then(|line| line.get(entry.spot.column - 1));
-        let may_begin = |letter: &char| "\"'|>&!".contains(*letter) || entry.key.starts_with(*letter);
+        let may_begin = |letter: &char| "\"'|>&!\u{feff}".contains(*letter) || entry.key.starts_with(*letter);
         assert!(entry.key.is_empty() || found.is_some_and(may_begin), "{:?} at {:?}: {found:?}", entry.key, entry.spot);
         check_keys(&entry.node, lines, left);
     }
