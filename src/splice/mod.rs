@@ -146,8 +146,11 @@ where
     }
 
     fn part(&mut self, input: Input) -> Event {
+        // A timer for a client that took nothing is none for a parting, which has the whole time.
+        if !self.is_parting() {
+            self.linger = None;
+        }
         let step = self.turn(input);
-        self.linger = None;
         self.obey(step);
         Event::Parting(self.end())
     }
@@ -205,7 +208,7 @@ where
         if self.aborted || (self.to_upstream.is_stopped() && self.to_client.is_spent()) || self.is_parted() {
             return true;
         }
-        let is_parting = self.phase != Phase::Flowing || self.have_closed();
+        let is_parting = self.is_parting();
         let is_idle = !is_parting && self.to_client.is_delivered();
         if is_idle && self.linger.is_none() {
             return false;
@@ -234,6 +237,11 @@ where
     fn is_parted(&self) -> bool {
         let is_told = self.phase == Phase::UpstreamEnded && self.to_client.is_stopped();
         is_told && self.to_upstream.is_delivered() && self.have_closed()
+    }
+
+    /// One direction has ended, or both Closes have passed.
+    fn is_parting(&self) -> bool {
+        self.phase != Phase::Flowing || self.have_closed()
     }
 
     fn have_closed(&self) -> bool {

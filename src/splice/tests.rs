@@ -285,6 +285,15 @@ fn much() -> Vec<u8> {
     text(&[b'm'; 100]).repeat(4 * pipe::SCRATCH / 100)
 }
 
+/// A client that takes nothing, and an upstream that has said much.
+async fn stalled() -> (DuplexStream, DuplexStream, Streams) {
+    let ((client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
+    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
+    upstream.write_all(&much()).await.unwrap();
+    settle(&mut splice).await;
+    (client, upstream, splice)
+}
+
 /// A client, and the session that it has with an upstream that said much and hung up.
 fn left_alone() -> (DuplexStream, impl Future<Output = ()>) {
     let ((client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
@@ -319,19 +328,14 @@ async fn a_client_that_is_slow_gets_all_that_its_upstream_said_before_it_hung_up
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_waited_for_while_its_upstream_is_there() {
-    let ((_client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
-    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
-    upstream.write_all(&much()).await.unwrap();
+    let (_client, _upstream, mut splice) = stalled().await;
     let ended = async { while !matches!(splice.next().await, Event::Ended(_)) {} };
     assert!(tokio::time::timeout(LINGER * 10, ended).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_has_caught_up_costs_no_timer() {
-    let ((mut client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
-    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
-    upstream.write_all(&much()).await.unwrap();
-    settle(&mut splice).await;
+    let (mut client, _upstream, mut splice) = stalled().await;
     assert!(splice.linger.is_some());
     let reader = tokio::spawn(async move { client.read_exact(&mut vec![0; much().len()]).await.map(|_| client) });
     assert!(tokio::time::timeout(LINGER * 2, splice.next()).await.is_err());
@@ -341,13 +345,27 @@ async fn a_client_that_has_caught_up_costs_no_timer() {
 
 #[tokio::test(start_paused = true)]
 async fn who_ends_its_side_has_the_whole_linger_however_long_it_took_nothing_before() {
-    let ((mut client, client_end), (mut upstream, upstream_end)) = (connection(64), connection(ROOMY));
-    let mut splice = Splice::new(client_end, upstream_end, vec![], vec![], b"");
-    upstream.write_all(&much()).await.unwrap();
-    settle(&mut splice).await;
+    let (mut client, _upstream, mut splice) = stalled().await;
     tokio::time::sleep(LINGER / 2).await;
     client.shutdown().await.unwrap();
     assert_eq!(splice.next().await, Event::Parting(End::ClientGone));
     assert!(tokio::time::timeout(LINGER - Duration::from_secs(1), splice.next()).await.is_err());
     assert_eq!(splice.next().await, Event::Ended(End::ClientGone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_gives_no_more_time_where_an_end_comes_after_it() {
+    let (mut client, upstream, mut splice) = stalled().await;
+    drop(upstream);
+    // Nobody takes it, so the client is read to its end.
+    client.write_all(&text(b"too late")).await.unwrap();
+    settle(&mut splice).await;
+    splice.cut();
+    let cut = Instant::now();
+    settle(&mut splice).await;
+    tokio::time::sleep(CUT_GRACE / 2).await;
+    client.shutdown().await.unwrap();
+    assert_eq!(splice.next().await, Event::Parting(End::Drained));
+    assert_eq!(splice.next().await, Event::Ended(End::Drained));
+    assert!(cut.elapsed() <= CUT_GRACE + Duration::from_millis(1), "{:?}", cut.elapsed());
 }
