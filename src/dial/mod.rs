@@ -1,5 +1,6 @@
 //! Connections to one configured target, TCP or TLS, for whoever needs one. Nothing else is ever dialled.
 
+mod attempt;
 mod error;
 mod shortage;
 mod stream;
@@ -68,9 +69,23 @@ impl Dialer {
     /// # Errors
     /// A [`DialError`] that stands for all addresses.
     pub async fn connect(&self) -> Result<Stream, DialError> {
+        self.connect_saying(&[]).await.map(|(stream, _)| stream)
+    }
+
+    /// A new connection like that of [`Dialer::connect`], and how many of the first bytes of `words` have been sent over
+    /// it already, which may be none: the rest is for whoever has the stream to send.
+    ///
+    /// # Errors
+    /// As for [`Dialer::connect`]. Nothing was sent then.
+    pub async fn connect_saying(&self, words: &[u8]) -> Result<(Stream, usize), DialError> {
         let deadline = Instant::now() + self.inner.timeout;
-        let tcp = self.reach(deadline).await?;
-        self.encrypt(tcp, deadline).await
+        match &self.inner.tls {
+            None => self.reach(deadline, words).await.map(|(tcp, sent)| (Stream::Tcp(tcp), sent)),
+            Some(_) => {
+                let (tcp, _) = self.reach(deadline, &[]).await?;
+                Ok((self.encrypt(tcp, deadline).await?, 0))
+            }
+        }
     }
 
     /// A new connection without TLS, whatever the target asks for: some protocols turn to TLS in mid-stream, which
@@ -79,7 +94,7 @@ impl Dialer {
     /// # Errors
     /// A [`DialError`] that stands for all addresses.
     pub async fn connect_plain(&self) -> Result<TcpStream, DialError> {
-        self.reach(Instant::now() + self.inner.timeout).await
+        self.reach(Instant::now() + self.inner.timeout, &[]).await.map(|(tcp, _)| tcp)
     }
 
     /// `tcp`, encrypted if the target asks for TLS.
@@ -90,16 +105,13 @@ impl Dialer {
         self.encrypt(tcp, Instant::now() + self.inner.timeout).await
     }
 
-    async fn reach(&self, deadline: Instant) -> Result<TcpStream, DialError> {
-        let tcp = self.find_and_connect(deadline).await.inspect_err(|error| self.inner.shortage.note(error))?;
-        // A latency hint only: a stream without it works all the same.
-        let _ = tcp.set_nodelay(true);
-        Ok(tcp)
+    async fn reach(&self, deadline: Instant, words: &[u8]) -> Result<(TcpStream, usize), DialError> {
+        self.find_and_connect(deadline, words).await.inspect_err(|error| self.inner.shortage.note(error))
     }
 
-    async fn find_and_connect(&self, deadline: Instant) -> Result<TcpStream, DialError> {
+    async fn find_and_connect(&self, deadline: Instant, words: &[u8]) -> Result<(TcpStream, usize), DialError> {
         let addresses = self.resolve(deadline).await?;
-        self.connect_any(&addresses, deadline).await
+        self.connect_any(&addresses, deadline, words).await
     }
 
     async fn encrypt(&self, tcp: TcpStream, deadline: Instant) -> Result<Stream, DialError> {
@@ -123,11 +135,17 @@ impl Dialer {
         Ok(addresses)
     }
 
-    async fn connect_any(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, DialError> {
+    async fn connect_any(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+        words: &[u8],
+    ) -> Result<(TcpStream, usize), DialError> {
         let mut gravest: Option<DialError> = None;
         for (tried, address) in addresses.iter().enumerate() {
-            let error = match timeout_at(share(deadline, addresses.len() - tried), TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+            let time = share(deadline, addresses.len() - tried);
+            let error = match timeout_at(time, attempt::attempt(*address, words)).await {
+                Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(error)) => DialError::from_connect(*address, &error),
                 Err(_) => self.timed_out(),
             };
@@ -240,8 +258,11 @@ mod tests {
     #[tokio::test]
     async fn bytes_pass_a_tls_connection_trusted_by_its_private_ca() {
         let (port, ca) = echo().await;
-        let mut stream = dial("localhost", port, trusting(Some(ca.path().to_owned()))).await.unwrap();
+        let target = Target { host: "localhost".to_owned(), port, tls: trusting(Some(ca.path().to_owned())) };
+        let (mut stream, sent) =
+            Dialer::new(&target, TIMEOUT).unwrap().connect_saying(b"never in clear").await.unwrap();
         assert!(matches!(stream, Stream::Tls(_)));
+        assert_eq!(sent, 0);
         assert_eq!(stream.write_vectored(&[io::IoSlice::new(b"hel"), io::IoSlice::new(b"lo")]).await.unwrap(), 5);
         stream.flush().await.unwrap();
         let mut heard = [0; 5];
@@ -289,7 +310,7 @@ mod tests {
         let (_kept, alive) = listen().await;
         let dialer = Dialer::new(&Target { host: String::new(), port: 0, tls: None }, TIMEOUT).unwrap();
         let addresses = [([127, 0, 0, 2], alive), ([127, 0, 0, 1], alive)].map(SocketAddr::from);
-        let stream = dialer.connect_any(&addresses, Instant::now() + TIMEOUT).await.unwrap();
+        let (stream, _) = dialer.connect_any(&addresses, Instant::now() + TIMEOUT, &[]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap().port(), alive);
     }
 
@@ -302,10 +323,10 @@ mod tests {
         // TCP has no broadcast: the kernel turns this down before a packet is sent.
         let unreachable = SocketAddr::from(([255, 255, 255, 255], 1));
         for addresses in [[unreachable, refused], [refused, unreachable]] {
-            let error = dialer.connect_any(&addresses, Instant::now() + TIMEOUT).await.unwrap_err();
+            let error = dialer.connect_any(&addresses, Instant::now() + TIMEOUT, &[]).await.unwrap_err();
             assert!(error.is_refused(), "{error}");
         }
-        let error = dialer.connect_any(&[unreachable], Instant::now() + TIMEOUT).await.unwrap_err();
+        let error = dialer.connect_any(&[unreachable], Instant::now() + TIMEOUT, &[]).await.unwrap_err();
         assert!(matches!(error.fault, DialFault::Unreachable(_)), "{error}");
     }
 
@@ -315,6 +336,20 @@ mod tests {
         let target = Target { host: "localhost".to_owned(), port, tls: trusting(None) };
         let error = Dialer::new(&target, Duration::from_millis(50)).unwrap().connect().await.unwrap_err();
         assert_eq!((error.fault, error.to_string().as_str()), (DialFault::Timeout, "no connection within 50ms"));
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_queue_is_full_times_out() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _first_in_the_queue = dial("127.0.0.1", port, None).await.unwrap();
+        let target = Target { host: "127.0.0.1".to_owned(), port, tls: None };
+        let dialer = Dialer::new(&target, Duration::from_millis(50)).unwrap();
+        for words in [&b"words"[..], &[]] {
+            assert_eq!(dialer.connect_saying(words).await.unwrap_err().fault, DialFault::Timeout);
+        }
     }
 
     #[tokio::test(start_paused = true)]

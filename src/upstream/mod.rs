@@ -110,17 +110,18 @@ impl Upstream for Backend {
     type Stream = Stream;
 
     async fn dial(&self, handshake: Vec<u8>, accept: &str) -> Result<Answer<Stream>, Fault> {
-        let stream = self.dialer.connect().await.map_err(Fault::Dial)?;
-        let answer = stall::timeout(self.handshake_timeout, shake_hands(stream, &handshake, accept)).await;
+        let (stream, sent) = self.dialer.connect_saying(&handshake).await.map_err(Fault::Dial)?;
+        let answer = stall::timeout(self.handshake_timeout, shake_hands(stream, &handshake[sent..], accept)).await;
         answer.unwrap_or(Err(Fault::Silent(self.handshake_timeout)))
     }
 }
 
-async fn shake_hands<S>(mut stream: S, handshake: &[u8], accept: &str) -> Result<Answer<S>, Fault>
+/// Sends what is left of the handshake and hears the answer.
+async fn shake_hands<S>(mut stream: S, rest: &[u8], accept: &str) -> Result<Answer<S>, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    stream.write_all(handshake).await.map_err(lost)?;
+    stream.write_all(rest).await.map_err(lost)?;
     stream.flush().await.map_err(lost)?;
     let mut bytes = BytesMut::with_capacity(USUAL_ANSWER);
     loop {
