@@ -3,7 +3,6 @@
 use super::{
     Bench,
     account::Cpu,
-    backend::Backend,
     contestants::{Contestant, Proxy},
     frames::{Message, SMALL},
     machine::{self, between},
@@ -11,8 +10,8 @@ use super::{
 };
 
 /// Of one turn, and those before that warm everything up.
-const CONNECTIONS: usize = 4000;
-const WARM_UP: usize = 200;
+const CONNECTIONS: usize = 1000;
+const WARM_UP: usize = 50;
 
 /// Under way at a time: enough to keep a proxy busy.
 const AT_ONCE: usize = 16;
@@ -22,23 +21,12 @@ pub(crate) const CPU: &str = "CPU us a connection";
 
 /// With one worker each.
 pub(crate) fn run(bench: &mut Bench) {
-    rounds(bench, &bench.with_direct());
+    bench.by_turns(&bench.with_direct(), turn);
 }
 
 /// With the defaults of each.
 pub(crate) fn defaults(bench: &mut Bench) {
-    rounds(bench, &Bench::defaults());
-}
-
-fn rounds(bench: &mut Bench, contestants: &[Contestant]) {
-    let backend = Backend::warm();
-    let proxies: Vec<_> = contestants.iter().map(|one| one.start(backend.address, bench.cpus)).collect();
-    for round in 0..bench.rounds {
-        for place in 0..contestants.len() {
-            let index = (place + round) % contestants.len();
-            turn(bench, contestants[index], &proxies[index]);
-        }
-    }
+    bench.by_turns(&Bench::defaults(), turn);
 }
 
 /// Once.

@@ -38,7 +38,8 @@ use std::{
 use serde_json::{Value, json};
 
 use self::{
-    contestants::{Contestant, Kind, Tuning},
+    backend::Backend,
+    contestants::{Contestant, Kind, Proxy, Tuning},
     machine::Cpus,
     report::Report,
 };
@@ -51,6 +52,10 @@ const ROUNDS: &str = "rounds=";
 
 /// Odd, so that a median is a value; more gain little.
 const DEFAULT_ROUNDS: usize = 5;
+
+/// Short turns of each contestant in one round, for what disturbs a shared machine lasts for a second or two: so it meets
+/// all of them, and a median passes over it.
+const TURNS: usize = 4;
 
 const PEERS: [Kind; 3] = [Kind::Nginx, Kind::Haproxy, Kind::Caddy];
 
@@ -123,6 +128,18 @@ impl Bench {
     pub(crate) fn defaults() -> Vec<Contestant> {
         let kinds = std::iter::once(Kind::Readygate).chain(PEERS);
         kinds.map(|kind| Contestant { kind, tuning: Tuning::Default }).collect()
+    }
+
+    /// Starts all of `contestants` in front of one backend, and gives each its turn, in an order that goes round.
+    pub(crate) fn by_turns(&mut self, contestants: &[Contestant], mut turn: impl FnMut(&mut Self, Contestant, &Proxy)) {
+        let backend = Backend::warm();
+        let proxies: Vec<Proxy> = contestants.iter().map(|one| one.start(backend.address, self.cpus)).collect();
+        for first in 0..self.rounds * TURNS {
+            for place in 0..contestants.len() {
+                let index = (first + place) % contestants.len();
+                turn(self, contestants[index], &proxies[index]);
+            }
+        }
     }
 
     fn run(&mut self, part: &str) {

@@ -6,7 +6,6 @@
 use super::{
     Bench,
     account::Cpu,
-    backend::Backend,
     contestants::{Contestant, Kind, Proxy, Tuning},
     frames::{Message, SMALL},
     trips::{Loop, verify},
@@ -28,7 +27,7 @@ struct Workload {
     /// Frames in one piece.
     batch: usize,
     connections: usize,
-    /// Pieces in one turn: half a second of CPU or more.
+    /// Pieces in one turn: a tenth of a second of CPU or more.
     pieces: usize,
     says: Says,
     /// Whether proxies that can be made for bulk run once more that way.
@@ -47,7 +46,7 @@ const SMALL_ONE: Workload = Workload {
     payload: SMALL,
     batch: 1,
     connections: 1,
-    pieces: 20_000,
+    pieces: 5000,
     says: Says::Messages,
     bulk: false,
 };
@@ -57,7 +56,7 @@ const SMALL_MANY: Workload = Workload {
     payload: SMALL,
     batch: 1,
     connections: 64,
-    pieces: 60_000,
+    pieces: 15_000,
     says: Says::Messages,
     bulk: false,
 };
@@ -67,7 +66,7 @@ const FLOOD: Workload = Workload {
     payload: SMALL,
     batch: BATCH,
     connections: 8,
-    pieces: 6000,
+    pieces: 1500,
     says: Says::Messages,
     bulk: true,
 };
@@ -77,7 +76,7 @@ const MEDIUM: Workload = Workload {
     payload: 64 * KIB,
     batch: 1,
     connections: 4,
-    pieces: 10_000,
+    pieces: 2500,
     says: Says::Megabytes,
     bulk: true,
 };
@@ -87,7 +86,7 @@ const LARGE: Workload = Workload {
     payload: 1024 * KIB,
     batch: 1,
     connections: 4,
-    pieces: 700,
+    pieces: 175,
     says: Says::Megabytes,
     bulk: true,
 };
@@ -101,14 +100,14 @@ pub(crate) fn run(bench: &mut Bench) {
         if workload.bulk {
             contestants.extend([Kind::Nginx, Kind::Haproxy].map(|kind| Contestant { kind, tuning: Tuning::Bulk }));
         }
-        rounds(bench, &workload, &contestants);
+        bench.by_turns(&contestants, |bench, one, proxy| turn(bench, &workload, one, proxy));
     }
 }
 
 /// With the defaults of each, on all CPUs.
 pub(crate) fn defaults(bench: &mut Bench) {
     for workload in [SMALL_MANY, MEDIUM] {
-        rounds(bench, &workload, &Bench::defaults());
+        bench.by_turns(&Bench::defaults(), |bench, one, proxy| turn(bench, &workload, one, proxy));
     }
 }
 
@@ -122,17 +121,6 @@ pub(crate) fn all(bench: &mut Bench, contestant: Contestant, proxy: &Proxy) {
 /// The name of the figure that the targets look at.
 pub(crate) fn cpu_figure(workload: &str) -> String {
     format!("CPU us a message, {workload}")
-}
-
-fn rounds(bench: &mut Bench, workload: &Workload, contestants: &[Contestant]) {
-    let backend = Backend::warm();
-    let proxies: Vec<Proxy> = contestants.iter().map(|one| one.start(backend.address, bench.cpus)).collect();
-    for round in 0..bench.rounds {
-        for place in 0..contestants.len() {
-            let index = (place + round) % contestants.len();
-            turn(bench, workload, contestants[index], &proxies[index]);
-        }
-    }
 }
 
 fn turn(bench: &mut Bench, workload: &Workload, contestant: Contestant, proxy: &Proxy) {
