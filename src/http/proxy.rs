@@ -3,12 +3,17 @@
 use std::{
     error::Error,
     future::Future,
+    io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode, Uri, Version, header, request, uri};
+use http::{Extensions, Request, Response, StatusCode, Uri, Version, header, request, uri};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, ext::on_informational};
 use hyper_util::{
@@ -50,10 +55,17 @@ pub struct Proxy {
 #[derive(Clone)]
 struct Connector(Dialer);
 
+/// Whether a connection has carried an answer before.
+#[derive(Clone, Debug, Default)]
+struct Kept(Arc<AtomicBool>);
+
 /// Why a request has no answer.
 enum Trouble {
     /// There is no connection, for a reason that may pass, and the request is as it came.
     NotDialed(DialFault),
+    /// The connection had been kept from an earlier request and ended without a word, and the body is as it came. Most often
+    /// the backend gave it up at that moment, and has not seen the request.
+    Stale,
     /// Anything else.
     Answered(Refusal),
 }
@@ -84,7 +96,7 @@ impl Proxy {
         let gating = Gating::of(policy, &head.headers, peer.address.ip());
         let when_shut = when_shut(house, gating);
         let shelf = Shelf::new(body);
-        let (mut refused, mut standing) = (0, None);
+        let (mut refused, mut standing, mut is_second) = (0, None, false);
         loop {
             match wait(house, &head, route, when_shut, deadline).await {
                 Ok(seen) => standing = seen.or(standing),
@@ -98,6 +110,9 @@ impl Proxy {
             match self.send(request, &shelf, house.config.http.response_timeout).await {
                 Ok(response) => return marked(response, standing.filter(|_| gating.holds())),
                 Err(Trouble::Answered(refusal)) => return refusal.into_response(),
+                // Nobody can tell whether the request was acted upon (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+                Err(Trouble::Stale) if is_second || !head.method.is_safe() => return bad_answer().into_response(),
+                Err(Trouble::Stale) => is_second = true,
                 Err(Trouble::NotDialed(fault)) => {
                     refused += 1;
                     if fault == DialFault::Refused {
@@ -137,9 +152,12 @@ impl Proxy {
             return Err(Trouble::Answered(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream timeout")));
         };
         match answer {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Trouble::bad_answer()),
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Trouble::Answered(bad_answer()))
+            }
             Ok(mut response) => {
-                headers::check_response(response.headers_mut()).map_err(|_| Trouble::bad_answer())?;
+                Kept::note(response.extensions_mut());
+                headers::check_response(response.headers_mut()).map_err(|_| Trouble::Answered(bad_answer()))?;
                 headers::strip_hop_by_hop(response.headers_mut());
                 *response.version_mut() = Version::HTTP_11;
                 Ok(response.map(BodyExt::boxed))
@@ -214,25 +232,45 @@ fn trouble(error: &legacy::Error, shelf: &Shelf) -> Trouble {
         }
         Some(DialFault::Starved) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         None if shelf.is_broken() => refusal(StatusCode::BAD_REQUEST, "bad request body"),
-        None => Trouble::bad_answer(),
+        None if shelf.is_untouched() && Kept::was(error) && has_ended(error) => Trouble::Stale,
+        None => Trouble::Answered(bad_answer()),
     }
 }
 
-impl Trouble {
-    fn bad_answer() -> Self {
-        Self::Answered(Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer"))
-    }
+fn bad_answer() -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "bad upstream answer")
 }
 
 fn dial_error(error: &legacy::Error) -> Option<&DialError> {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(dial) = error.downcast_ref::<DialError>() {
-            return Some(dial);
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The connection ended, in order or not, before there was an answer.
+fn has_ended(error: &legacy::Error) -> bool {
+    causes(error)
+        .any(|cause| cause.is::<io::Error>() || cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message))
+}
+
+fn causes(error: &legacy::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| Error::source(*cause))
+}
+
+impl Kept {
+    /// An answer came over the connection of which `extensions` tell.
+    fn note(extensions: &mut Extensions) {
+        if let Some(Self(is_kept)) = extensions.remove() {
+            is_kept.store(true, Ordering::Relaxed);
         }
-        source = error.source();
     }
-    None
+
+    /// One had come before over the connection that failed with `error`.
+    fn was(error: &legacy::Error) -> bool {
+        let mut extensions = Extensions::new();
+        if let Some(connection) = error.connect_info() {
+            connection.get_extras(&mut extensions);
+        }
+        extensions.get().is_some_and(|Self(is_kept)| is_kept.load(Ordering::Relaxed))
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -252,7 +290,7 @@ impl Service<Uri> for Connector {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(Kept::default())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plain HTTP beside the WebSockets.
 
+mod kept;
 mod silence;
 
 use std::time::Duration;
