@@ -25,8 +25,8 @@ pub(super) async fn attempt(address: SocketAddr, words: &[u8]) -> io::Result<(Tc
         Ok(()) | Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error.into()),
     }
-    let sent = if words.is_empty() { Err(Errno::AGAIN) } else { send(&socket, words, SendFlags::NOSIGNAL) };
     let stream = TcpStream::from_std(socket.into())?;
+    let sent = if words.is_empty() { Err(Errno::AGAIN) } else { send(&stream, words, SendFlags::NOSIGNAL) };
     match sent {
         Ok(count) => Ok((stream, count)),
         Err(Errno::AGAIN) => {
