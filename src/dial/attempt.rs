@@ -4,12 +4,9 @@
 //! say can then be said at once: neither end need wake up once only to learn that it is connected, which spares a short
 //! connection 3 % of its CPU time (`cargo bench --bench peers -- connections`).
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, os::fd::OwnedFd};
 
-use rustix::{
-    io::Errno,
-    net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, send, socket_with, sockopt::set_tcp_nodelay},
-};
+use rustix::io::{Errno, write};
 use tokio::net::TcpStream;
 
 /// A connection to `address`, and how many of the first bytes of `words` have been sent over it: 0 if it took its time.
@@ -17,19 +14,15 @@ use tokio::net::TcpStream;
 /// # Errors
 /// What the kernel said. Nothing was sent then.
 pub(super) async fn attempt(address: SocketAddr, words: &[u8]) -> io::Result<(TcpStream, usize)> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+    let begun = mio::net::TcpStream::connect(address)?;
     // A latency hint only: a connection without it works all the same.
-    let _ = set_tcp_nodelay(&socket, true);
-    match connect(&socket, &address) {
-        Ok(()) | Err(Errno::INPROGRESS) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let stream = TcpStream::from_std(socket.into())?;
-    let sent = if words.is_empty() { Err(Errno::AGAIN) } else { send(&stream, words, SendFlags::NOSIGNAL) };
+    let _ = begun.set_nodelay(true);
+    let stream = TcpStream::from_std(OwnedFd::from(begun).into())?;
+    let sent = if words.is_empty() { Err(Errno::AGAIN) } else { write(&stream, words) };
     match sent {
         Ok(count) => Ok((stream, count)),
-        Err(Errno::AGAIN) => {
+        // Not connected yet: in the words of Linux, and of others.
+        Err(Errno::AGAIN | Errno::NOTCONN) => {
             stream.writable().await?;
             stream.take_error()?.map_or(Ok((stream, 0)), Err)
         }
