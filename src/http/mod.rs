@@ -62,6 +62,9 @@ pub use self::proxy::Proxy;
 /// one that says nothing must not keep the others out.
 const DOORWAY_TIME: Duration = Duration::from_secs(2);
 
+/// Room for what is read of a connection and not yet understood: hyper's own default. A longer head needs more.
+const READ_BUFFER: usize = 408 << 10;
+
 /// What every connection shares, under one configuration.
 pub struct Site {
     /// Where sessions live.
@@ -142,6 +145,7 @@ async fn serve_requests(
     builder
         .max_header_size(header_bytes)
         .max_headers(MOST_HEADERS)
+        .max_buf_size(header_bytes.max(READ_BUFFER))
         .preserve_header_case(true)
         .keep_alive(!drain.has_begun() && peer.place.is_seat());
     let ready = Cell::new(ready);

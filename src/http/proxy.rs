@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Extensions, Request, Response, StatusCode, Uri, Version, header, request, uri};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request, uri};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, ext::on_informational};
 use hyper_util::{
@@ -49,6 +50,8 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub struct Proxy {
     client: Client<Connector, Reclaimable>,
+    /// Keeps no connection, for what a kept one has failed.
+    fresh: Client<Connector, Reclaimable>,
     target: uri::Parts,
 }
 
@@ -82,7 +85,8 @@ impl Proxy {
         target.scheme = Some(uri::Scheme::HTTP);
         let authority = upstream.authority().parse();
         target.authority = Some(authority.unwrap_or_else(|_| uri::Authority::from_static("upstream")));
-        Self { client: client.build(Connector(dialer)), target }
+        let kept = client.build(Connector(dialer.clone()));
+        Self { client: kept, fresh: client.pool_max_idle_per_host(0).build(Connector(dialer)), target }
     }
 
     /// Answers one request: the upstream's answer, or why there is none.
@@ -92,11 +96,11 @@ impl Proxy {
         let policy = &house.config.routes[route].gate;
         let deadline = Instant::now() + policy.hold_timeout;
         let takes_interim = head.version >= Version::HTTP_11;
-        self.prepare(&mut head, peer);
+        self.prepare(&mut head, &body, peer);
         let gating = Gating::of(policy, &head.headers, peer.address.ip());
         let when_shut = when_shut(house, gating);
         let shelf = Shelf::new(body);
-        let (mut refused, mut standing, mut is_second) = (0, None, false);
+        let (mut refused, mut standing, mut client) = (0, None, &self.client);
         loop {
             match wait(house, &head, route, when_shut, deadline).await {
                 Ok(seen) => standing = seen.or(standing),
@@ -107,12 +111,12 @@ impl Proxy {
                 let interim = peer.interim.clone();
                 on_informational(&mut request, move |answer| interim.send(answer.status(), answer.headers()));
             }
-            match self.send(request, &shelf, house.config.http.response_timeout).await {
+            match send(client, request, &shelf, house.config.http.response_timeout).await {
                 Ok(response) => return marked(response, standing.filter(|_| gating.holds())),
                 Err(Trouble::Answered(refusal)) => return refusal.into_response(),
                 // Nobody can tell whether the request was acted upon (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-                Err(Trouble::Stale) if is_second || !head.method.is_safe() => return bad_answer().into_response(),
-                Err(Trouble::Stale) => is_second = true,
+                Err(Trouble::Stale) if !head.method.is_safe() => return bad_answer().into_response(),
+                Err(Trouble::Stale) => client = &self.fresh,
                 Err(Trouble::NotDialed(fault)) => {
                     refused += 1;
                     if fault == DialFault::Refused {
@@ -128,8 +132,12 @@ impl Proxy {
         }
     }
 
-    fn prepare(&self, head: &mut request::Parts, peer: &Peer) {
+    fn prepare(&self, head: &mut request::Parts, body: &Incoming, peer: &Peer) {
         headers::strip_hop_by_hop(&mut head.headers);
+        // A GET without a length has no body for hyper, unless it is told of one.
+        if body.size_hint().exact().is_none() {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         headers::forward(&mut head.headers, peer.address.ip(), peer.secure);
         // The client is told to go on when its body is first read, which is not before the request is on its way.
         head.headers.remove(header::EXPECT);
@@ -141,29 +149,27 @@ impl Proxy {
         head.uri = Uri::from_parts(target).unwrap_or_default();
         head.version = Version::HTTP_11;
     }
+}
 
-    async fn send(
-        &self,
-        request: Request<Reclaimable>,
-        shelf: &Shelf,
-        time: Duration,
-    ) -> Result<Response<Body>, Trouble> {
-        let Ok(answer) = timeout(time, self.client.request(request)).await else {
-            return Err(Trouble::Answered(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream timeout")));
-        };
-        match answer {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Trouble::Answered(bad_answer()))
-            }
-            Ok(mut response) => {
-                Kept::note(response.extensions_mut());
-                headers::check_response(response.headers_mut()).map_err(|_| Trouble::Answered(bad_answer()))?;
-                headers::strip_hop_by_hop(response.headers_mut());
-                *response.version_mut() = Version::HTTP_11;
-                Ok(response.map(BodyExt::boxed))
-            }
-            Err(error) => Err(trouble(&error, shelf)),
+async fn send(
+    client: &Client<Connector, Reclaimable>,
+    request: Request<Reclaimable>,
+    shelf: &Shelf,
+    time: Duration,
+) -> Result<Response<Body>, Trouble> {
+    let Ok(answer) = timeout(time, client.request(request)).await else {
+        return Err(Trouble::Answered(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream timeout")));
+    };
+    match answer {
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Trouble::Answered(bad_answer())),
+        Ok(mut response) => {
+            Kept::note(response.extensions_mut());
+            headers::check_response(response.headers_mut()).map_err(|_| Trouble::Answered(bad_answer()))?;
+            headers::strip_hop_by_hop(response.headers_mut());
+            *response.version_mut() = Version::HTTP_11;
+            Ok(response.map(BodyExt::boxed))
         }
+        Err(error) => Err(trouble(&error, shelf)),
     }
 }
 

@@ -84,6 +84,8 @@ impl<U> Books<U> {
         let (session, from, to) = (self.seq, before.label(), outcome.label());
         let Some(entry) = self.entry.take() else { return };
         self.count_observed(outcome);
+        // Whoever sees that the session has ended finds its frames counted.
+        self.close();
         let path = entry.path().to_owned();
         let (peer, lasted) = (entry.peer().ip(), now.saturating_duration_since(entry.arrived()));
         let spent_ms = millis(entry.finish(to, reason, now));
@@ -115,7 +117,7 @@ impl<U> Books<U> {
     }
 
     /// Closes the books: what became of the frames taken before the session was open.
-    pub(super) fn close(&self) {
+    fn close(&self) {
         let Ledger { received, delivered, refused } = self.ledger;
         self.house.metrics.frames(Fate::Received, received);
         self.house.metrics.frames(Fate::Delivered, delivered);

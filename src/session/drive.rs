@@ -85,7 +85,6 @@ pub(super) fn lead<C: ClientStream, U: Upstream>(
         loop {
             input.take().into_iter().for_each(|input| drive.handle(input));
             if let State::Done(outcome) = drive.machine.state() {
-                drive.settle();
                 return Led::ToEnd(outcome);
             }
             if let Some(splice) = drive.splice.take() {
@@ -294,6 +293,9 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let action = self.machine.handle(input, now);
         // Who finds no place was never in the state that asks for one, and nothing says so.
         let action = if self.finds_place(&action) { action } else { self.machine.handle(Input::NoRoom, now) };
+        if matches!(self.machine.state(), State::Done(_)) {
+            self.settle();
+        }
         self.books.note(before, &self.machine, now);
         self.obey(action);
     }
@@ -317,13 +319,12 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         }
     }
 
-    /// Closes the books of a session that was never joined.
+    /// What became of the frames of a session that was never joined.
     fn settle(&mut self) {
         if let Some(client) = self.client.accepted() {
             self.books.ledger.received = client.hold().frames() as u64;
             self.books.ledger.refused = client.hold().left_frames();
         }
-        self.books.close();
     }
 }
 

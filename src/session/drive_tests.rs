@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     num::NonZeroUsize,
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -14,13 +15,15 @@ use tokio::{
     task::JoinHandle,
     time::advance,
 };
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{Layer, Registry, layer, layer::SubscriberExt};
 
 use super::*;
 use crate::{
     descriptors::Place,
     gate::Gate,
     session::{Reply, gating::Gating, outcome::Outcome, simulation::scene::usual_configuration},
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Books, Metrics},
     upstream::handshake::Handshake,
     wire::{
         close::{self, control},
@@ -93,6 +96,28 @@ async fn a_client_whose_stream_comes_after_the_refusal_is_told_and_its_frames_ar
     assert_eq!(session.await.unwrap(), Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED));
     let books = house.metrics.books();
     assert_eq!((books.received, books.delivered, books.refused), (1, 0, 1));
+}
+
+/// The books at each line that is written.
+struct Looking(Arc<Metrics>, Arc<Mutex<Vec<Books>>>);
+
+impl<S: Subscriber> Layer<S> for Looking {
+    fn on_event(&self, _: &Event<'_>, _: layer::Context<'_, S>) {
+        self.1.lock().unwrap().push(self.0.books());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sees_that_a_session_has_ended_finds_its_frames_counted() {
+    let (house, seen) = (house(), Arc::default());
+    let looking = Looking(Arc::clone(&house.metrics), Arc::clone(&seen));
+    let _looking = tracing::subscriber::set_default(Registry::default().with(looking));
+    let (client, session) = refused(&house, control(Opcode::Text, b"hi", Some([1; 4])), 1024).await;
+    drop(client);
+    session.await.unwrap();
+    assert_eq!(house.metrics.outcomes(), 1);
+    let counted: Vec<_> = seen.lock().unwrap().iter().map(|books| books.received).collect();
+    assert_eq!((counted.first(), counted.last()), (Some(&0), Some(&1)), "{counted:?}");
 }
 
 #[tokio::test(start_paused = true)]

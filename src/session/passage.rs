@@ -49,7 +49,6 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
                 self.cut_seen |= input == Input::CutDue;
                 self.handle(input);
                 if let State::Done(outcome) = self.machine.state() {
-                    self.settle();
                     return outcome;
                 }
             }
@@ -86,6 +85,9 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
     fn handle(&mut self, input: Input) {
         let (before, now) = (self.machine.state(), tokio::time::Instant::now().into_std());
         let action = self.machine.handle(input, now);
+        if matches!(self.machine.state(), State::Done(_)) {
+            self.settle();
+        }
         self.books.note(before, &self.machine, now);
         // Nothing else is asked of joined streams: they part by their own rules.
         if action == Action::Cut {
@@ -98,7 +100,6 @@ impl<C: ClientStream, U: Upstream> Passage<C, U> {
         let placed = self.splice.placed();
         self.count_close(placed.client, Side::Client);
         self.count_close(placed.upstream, Side::Upstream);
-        self.books.close();
     }
 
     fn count_close(&self, placed: bool, side: Side) {

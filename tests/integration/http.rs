@@ -2,6 +2,7 @@
 
 mod kept;
 mod silence;
+mod sizes;
 
 use std::time::Duration;
 
