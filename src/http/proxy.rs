@@ -66,8 +66,8 @@ struct Kept(Arc<AtomicBool>);
 enum Trouble {
     /// There is no connection, for a reason that may pass, and the request is as it came.
     NotDialed(DialFault),
-    /// The connection had been kept from an earlier request and ended without a word, and the body is as it came. Most often
-    /// the backend gave it up at that moment, and has not seen the request.
+    /// The connection had been kept from an earlier request and ended before there was an answer, and the body is as it
+    /// came. Most often the backend gave it up at that moment, and has not seen the request.
     Stale,
     /// Anything else.
     Answered(Refusal),

@@ -12,7 +12,7 @@ use crate::harness::{
 const ENDS: [fn(Raw); 2] = [drop, Raw::reset];
 
 #[tokio::test]
-async fn a_safe_request_is_sent_once_more_where_a_kept_connection_ends_without_a_word() {
+async fn a_safe_request_is_sent_once_more_where_a_kept_connection_ends_unanswered() {
     for end in ENDS {
         for method in ["GET", "OPTIONS"] {
             let (gate, mut upstream, mut client, mut kept) = kept().await;
