@@ -24,7 +24,7 @@ use crate::{
     gate::Gate,
     session::{Reply, gating::Gating, outcome::Outcome, simulation::scene::usual_configuration},
     telemetry::metrics::{Books, Metrics},
-    upstream::handshake::Handshake,
+    upstream::{Going, handshake::Handshake},
     wire::{
         close::{self, control},
         header::Opcode,
@@ -32,12 +32,16 @@ use crate::{
 };
 
 /// An upstream that wants another client.
-struct Unwilling;
+#[derive(Default)]
+struct Unwilling {
+    dials: Mutex<Vec<Going>>,
+}
 
 impl Upstream for Unwilling {
     type Stream = DuplexStream;
 
-    async fn dial(&self, _: Vec<u8>, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+    async fn dial(&self, _: Vec<u8>, _: &str, going: Going) -> Result<Answer<DuplexStream>, Fault> {
+        self.dials.lock().unwrap().push(going);
         let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         Ok(Answer::Declined(Box::new(response)))
@@ -47,7 +51,7 @@ impl Upstream for Unwilling {
 fn house() -> Arc<House<Unwilling>> {
     let (config, metrics) = (usual_configuration(), Metrics::new());
     let gate = Gate::new(&config.upstream.checks, NonZeroUsize::MIN, Arc::clone(&metrics));
-    Arc::new(House::new(config, gate, metrics, Unwilling))
+    Arc::new(House::new(config, gate, metrics, Unwilling::default()))
 }
 
 fn arrival() -> Arrival {
@@ -118,6 +122,20 @@ async fn whoever_sees_that_a_session_has_ended_finds_its_frames_counted() {
     assert_eq!(house.metrics.outcomes(), 1);
     let counted: Vec<_> = seen.lock().unwrap().iter().map(|books| books.received).collect();
     assert_eq!((counted.first(), counted.last()), (Some(&0), Some(&1)), "{counted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_goes_along_with_the_dial_but_for_those_who_were_held() {
+    let held = house();
+    refused(&held, Vec::new(), 1024).await;
+    assert_eq!(*held.upstream.dials.lock().unwrap(), [Going::Behind]);
+    let open = house();
+    open.gate.report(0, Ok(()), Duration::ZERO, SystemTime::now());
+    let (sender, _reply) = oneshot::channel();
+    let outcome =
+        run(Arc::clone(&open), arrival(), sender, std::future::pending::<Option<(DuplexStream, Bytes)>>()).await;
+    assert_eq!(outcome, Outcome::UpstreamRefused(StatusCode::UNAUTHORIZED));
+    assert_eq!(*open.upstream.dials.lock().unwrap(), [Going::Along]);
 }
 
 #[tokio::test(start_paused = true)]

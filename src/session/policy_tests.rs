@@ -28,7 +28,7 @@ use crate::{
     fields::Lines,
     gate::{Class, Failure, Gate, Plan},
     telemetry::metrics::Metrics,
-    upstream::{Answer, Fault, Joined, Upstream, handshake::Handshake},
+    upstream::{Answer, Fault, Going, Joined, Upstream, handshake::Handshake},
     wire::close,
 };
 
@@ -48,7 +48,7 @@ struct Script {
 impl Upstream for Script {
     type Stream = DuplexStream;
 
-    async fn dial(&self, _: Vec<u8>, _: &str) -> Result<Answer<DuplexStream>, Fault> {
+    async fn dial(&self, _: Vec<u8>, _: &str, _: Going) -> Result<Answer<DuplexStream>, Fault> {
         if self.refuses {
             let reason = "refused".to_owned();
             return Err(Fault::Dial(DialError { fault: DialFault::Refused, reason, hint: None }));

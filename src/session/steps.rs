@@ -25,7 +25,7 @@ use crate::{
     hold::{Hold, head},
     splice::Splice,
     telemetry::metrics::Side,
-    upstream::{Answer, Fault, Joined, Upstream},
+    upstream::{Answer, Fault, Going, Joined, Upstream},
     wire::{boundary::Boundary, close, scan::ClientClose},
 };
 
@@ -108,7 +108,8 @@ impl<C: ClientStream, U: Upstream> Drive<C, U> {
         let (house, pause) = (Arc::clone(&self.books.house), self.pause(failures));
         self.dials_at = Instant::now() + pause;
         self.turn = None;
-        let dial = async move { house.upstream.dial(handshake, &accept).await };
+        let going = if self.was_held { Going::Behind } else { Going::Along };
+        let dial = async move { house.upstream.dial(handshake, &accept, going).await };
         self.dial = Some(after(pause, dial));
     }
 

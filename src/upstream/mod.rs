@@ -78,16 +78,26 @@ impl std::fmt::Display for Fault {
     }
 }
 
+/// When a handshake is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// Along with the dial: soonest and cheapest for one client.
+    Along,
+    /// Once the connection stands. Of a released crowd the first are then served before the last are asked for.
+    Behind,
+}
+
 /// Whoever can open a connection to the backend: the network, or a simulation of it.
 pub trait Upstream: Send + Sync + 'static {
     /// The connection, joined.
     type Stream: AsyncRead + AsyncWrite + Hangup + Unpin + Send;
 
-    /// Dials once and sends the bytes of a handshake, whose answer must carry `accept` (RFC 6455 §4.2.2).
+    /// Dials once and sends the bytes of a handshake, `going` with the dial or behind it, whose answer must carry `accept` (RFC 6455 §4.2.2).
     fn dial(
         &self,
         handshake: Vec<u8>,
         accept: &str,
+        going: Going,
     ) -> impl Future<Output = Result<Answer<Self::Stream>, Fault>> + Send;
 }
 
@@ -109,8 +119,12 @@ impl Backend {
 impl Upstream for Backend {
     type Stream = Stream;
 
-    async fn dial(&self, handshake: Vec<u8>, accept: &str) -> Result<Answer<Stream>, Fault> {
-        let (stream, sent) = self.dialer.connect_saying(&handshake).await.map_err(Fault::Dial)?;
+    async fn dial(&self, handshake: Vec<u8>, accept: &str, going: Going) -> Result<Answer<Stream>, Fault> {
+        let words = match going {
+            Going::Along => handshake.as_slice(),
+            Going::Behind => &[],
+        };
+        let (stream, sent) = self.dialer.connect_saying(words).await.map_err(Fault::Dial)?;
         let answer = stall::timeout(self.handshake_timeout, shake_hands(stream, &handshake[sent..], accept)).await;
         answer.unwrap_or(Err(Fault::Silent(self.handshake_timeout)))
     }

@@ -22,7 +22,7 @@ use crate::{
     dial::{DialError, DialFault},
     fields::Lines,
     gate::Gate,
-    upstream::{Answer, Fault, Joined, Upstream},
+    upstream::{Answer, Fault, Going, Joined, Upstream},
 };
 
 /// Tells the backend whose dial it is.
@@ -117,7 +117,7 @@ pub(super) struct Backend {
 impl Upstream for Backend {
     type Stream = Socket;
 
-    async fn dial(&self, handshake: Vec<u8>, accept: &str) -> Result<Answer<Socket>, Fault> {
+    async fn dial(&self, handshake: Vec<u8>, accept: &str, _: Going) -> Result<Answer<Socket>, Fault> {
         let handshake = String::from_utf8(handshake).unwrap();
         let mut lines = handshake.lines().filter_map(|line| line.split_once(": "));
         let session: usize = lines.find(|(name, _)| *name == SESSION).unwrap().1.parse().unwrap();
