@@ -9,6 +9,9 @@ use super::{
     visits::{Plan, Then, visit},
 };
 
+/// Of a round: the figures of short turns lie some 5 % apart, and a tie is to be told from a tenth.
+const TURNS: usize = 16;
+
 /// Of one turn, and those before that warm everything up.
 const CONNECTIONS: usize = 1000;
 const WARM_UP: usize = 50;
@@ -21,12 +24,12 @@ pub(crate) const CPU: &str = "CPU us a connection";
 
 /// With one worker each.
 pub(crate) fn run(bench: &mut Bench) {
-    bench.by_turns(&bench.with_direct(), turn);
+    bench.by_turns(&bench.with_direct(), TURNS, turn);
 }
 
 /// With the defaults of each.
 pub(crate) fn defaults(bench: &mut Bench) {
-    bench.by_turns(&Bench::defaults(), turn);
+    bench.by_turns(&Bench::defaults(), TURNS, turn);
 }
 
 /// Once.

@@ -53,10 +53,6 @@ const ROUNDS: &str = "rounds=";
 /// Odd, so that a median is a value; more gain little.
 const DEFAULT_ROUNDS: usize = 5;
 
-/// Short turns of each contestant in one round, for what disturbs a shared machine lasts for a second or two: so it meets
-/// all of them, and a median passes over it.
-const TURNS: usize = 4;
-
 const PEERS: [Kind; 3] = [Kind::Nginx, Kind::Haproxy, Kind::Caddy];
 
 /// What every part has at hand.
@@ -130,11 +126,18 @@ impl Bench {
         kinds.map(|kind| Contestant { kind, tuning: Tuning::Default }).collect()
     }
 
-    /// Starts all of `contestants` in front of one backend, and gives each its turn, in an order that goes round.
-    pub(crate) fn by_turns(&mut self, contestants: &[Contestant], mut turn: impl FnMut(&mut Self, Contestant, &Proxy)) {
+    /// Starts all of `contestants` in front of one backend, and gives each its `turns` in every round, in an order that
+    /// goes round. Many short turns, for what disturbs a shared machine lasts a second or two: so it meets all of them, and
+    /// a median passes over it.
+    pub(crate) fn by_turns(
+        &mut self,
+        contestants: &[Contestant],
+        turns: usize,
+        mut turn: impl FnMut(&mut Self, Contestant, &Proxy),
+    ) {
         let backend = Backend::warm();
         let proxies: Vec<Proxy> = contestants.iter().map(|one| one.start(backend.address, self.cpus)).collect();
-        for first in 0..self.rounds * TURNS {
+        for first in 0..self.rounds * turns {
             for place in 0..contestants.len() {
                 let index = (first + place) % contestants.len();
                 turn(self, contestants[index], &proxies[index]);

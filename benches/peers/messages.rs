@@ -15,6 +15,9 @@ use super::{
 /// Frames that a client of the flood sends in one piece: some 64 KiB.
 const BATCH: usize = 936;
 
+/// Turns of a round.
+const TURNS: usize = 4;
+
 /// Handshakes under way at a time.
 const AT_ONCE: usize = 16;
 
@@ -100,14 +103,14 @@ pub(crate) fn run(bench: &mut Bench) {
         if workload.bulk {
             contestants.extend([Kind::Nginx, Kind::Haproxy].map(|kind| Contestant { kind, tuning: Tuning::Bulk }));
         }
-        bench.by_turns(&contestants, |bench, one, proxy| turn(bench, &workload, one, proxy));
+        bench.by_turns(&contestants, TURNS, |bench, one, proxy| turn(bench, &workload, one, proxy));
     }
 }
 
 /// With the defaults of each, on all CPUs.
 pub(crate) fn defaults(bench: &mut Bench) {
     for workload in [SMALL_MANY, MEDIUM] {
-        bench.by_turns(&Bench::defaults(), |bench, one, proxy| turn(bench, &workload, one, proxy));
+        bench.by_turns(&Bench::defaults(), TURNS, |bench, one, proxy| turn(bench, &workload, one, proxy));
     }
 }
 
