@@ -35,10 +35,11 @@ pub(super) async fn attempt(address: SocketAddr, words: &[u8]) -> io::Result<(Tc
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpSocket},
+        net::TcpListener,
     };
 
     use super::*;
+    use crate::dial::tests::bound;
 
     const WORDS: &[u8] = b"first words";
 
@@ -83,9 +84,7 @@ mod tests {
     /// Linux drops the SYN of whoever finds the queue full; the client sends another after a second.
     #[tokio::test]
     async fn a_server_that_takes_its_time_is_told_nothing_before_it_is_connected() {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
+        let listener = bound().listen(0).unwrap();
         let address = listener.local_addr().unwrap();
         let _first_in_the_queue = attempt(address, WORDS).await.unwrap();
         let late = async {
@@ -102,9 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_told_whatever_there_was_to_say() {
-        // Bound and not listening: refused, and nobody else's meanwhile.
-        let reserved = TcpSocket::new_v4().unwrap();
-        reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let reserved = bound();
         for words in [WORDS, &[]] {
             let error = attempt(reserved.local_addr().unwrap(), words).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{words:?}");

@@ -79,13 +79,9 @@ impl Dialer {
     /// As for [`Dialer::connect`]. Nothing was sent then.
     pub async fn connect_saying(&self, words: &[u8]) -> Result<(Stream, usize), DialError> {
         let deadline = Instant::now() + self.inner.timeout;
-        match &self.inner.tls {
-            None => self.reach(deadline, words).await.map(|(tcp, sent)| (Stream::Tcp(tcp), sent)),
-            Some(_) => {
-                let (tcp, _) = self.reach(deadline, &[]).await?;
-                Ok((self.encrypt(tcp, deadline).await?, 0))
-            }
-        }
+        let in_clear = if self.inner.tls.is_none() { words } else { &[] };
+        let (tcp, sent) = self.reach(deadline, in_clear).await?;
+        Ok((self.encrypt(tcp, deadline).await?, sent))
     }
 
     /// A new connection without TLS, whatever the target asks for: some protocols turn to TLS in mid-stream, which
@@ -216,6 +212,13 @@ mod tests {
         Some(ClientTls { ca })
     }
 
+    /// Bound and not listening: refused, and nobody else's meanwhile.
+    pub(super) fn bound() -> TcpSocket {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket
+    }
+
     async fn listen() -> (TcpListener, u16) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -295,9 +298,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_nobody_listens_on_is_refused_by_name_and_by_address() {
-        // Bound and not listening: refused, and nobody else's meanwhile.
-        let reserved = TcpSocket::new_v4().unwrap();
-        reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let reserved = bound();
         let port = reserved.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost"] {
             let error = dial(host, port, None).await.unwrap_err();
@@ -317,8 +318,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_outweighs_an_address_that_the_network_cannot_carry() {
         let dialer = Dialer::new(&Target { host: String::new(), port: 0, tls: None }, TIMEOUT).unwrap();
-        let reserved = TcpSocket::new_v4().unwrap();
-        reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let reserved = bound();
         let refused = reserved.local_addr().unwrap();
         // TCP has no broadcast: the kernel turns this down before a packet is sent.
         let unreachable = SocketAddr::from(([255, 255, 255, 255], 1));
@@ -340,9 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_whose_queue_is_full_times_out() {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
+        let listener = bound().listen(0).unwrap();
         let port = listener.local_addr().unwrap().port();
         let _first_in_the_queue = dial("127.0.0.1", port, None).await.unwrap();
         let target = Target { host: "127.0.0.1".to_owned(), port, tls: None };
